@@ -1,0 +1,125 @@
+"""Sandbox: a processor inside the house, deterministic, for demonstrations and tests.
+
+Every valid card approves except the triggers below (they work on gates in test mode). The list
+follows the test data of the FluidPay family.
+
+Cards: 4000000000000002 declines; ...9995 insufficient funds; ...9987 lost; ...9979 stolen;
+...0069 expired; 4000000000000010 approves, its refunds decline; 4000000000000051 approves half.
+CVV: 200, 201, 301 (American Express 2000, 2011, 3011) answer N, U, S; every other M.
+Billing postal code: 20000 answers N, 20001 U; every other Y.
+ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are returned later).
+Amounts whose last five digits are 502nn decline with code nn of the table below, 50400 is an error
+of the processor.
+"""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from paybatch.domain.connector import Connector, Response, Result, Verb
+
+_CARDS: dict[str, Response] = {
+    "4000000000000002": Response.DECLINED,
+    "4000000000009995": Response.INSUFFICIENT_FUNDS,
+    "4000000000009987": Response.LOST_CARD,
+    "4000000000009979": Response.STOLEN_CARD,
+    "4000000000000069": Response.EXPIRED_CARD,
+}
+_REFUNDS_DECLINE = "4000000000000010"
+_HALF = "4000000000000051"
+_ROUTING = {
+    "000000000": "decline",
+    "000000001": "approve, returned later",
+    "000000002": "approve, late return",
+}
+_AMOUNTS: dict[int, Response] = {
+    50200: Response.DECLINED,
+    50201: Response.DO_NOT_HONOR,
+    50202: Response.INSUFFICIENT_FUNDS,
+    50203: Response.LIMIT_EXCEEDED,
+    50204: Response.INVALID_TRANSACTION,
+    50220: Response.INVALID_AMOUNT,
+    50400: Response.PROCESSOR_ERROR,
+}
+_CODES: dict[str, tuple[str, str]] = {
+    Response.APPROVED: ("00", "APPROVED"),
+    Response.PARTIALLY_APPROVED: ("10", "PARTIAL APPROVAL"),
+    Response.DECLINED: ("05", "DECLINED"),
+    Response.DO_NOT_HONOR: ("05", "DO NOT HONOR"),
+    Response.INSUFFICIENT_FUNDS: ("51", "INSUFFICIENT FUNDS"),
+    Response.LIMIT_EXCEEDED: ("61", "EXCEEDS LIMIT"),
+    Response.INVALID_TRANSACTION: ("12", "INVALID TRANSACTION"),
+    Response.INVALID_AMOUNT: ("13", "INVALID AMOUNT"),
+    Response.LOST_CARD: ("41", "LOST CARD"),
+    Response.STOLEN_CARD: ("43", "STOLEN CARD"),
+    Response.EXPIRED_CARD: ("54", "EXPIRED CARD"),
+    Response.PROCESSOR_ERROR: ("96", "SYSTEM ERROR"),
+}
+_CVV = {"200": "N", "201": "U", "301": "S", "2000": "N", "2011": "U", "3011": "S"}
+_POSTAL_CODES = {"20000": "N", "20001": "U"}
+
+
+def _response() -> pl.Expr:
+    value, verb = pl.col("test_value"), pl.col("verb")
+    takes = verb.is_in(["sale", "authorize", "verify", "credit"])
+    refused_refund = (verb == "refund") & (pl.col("payment_test_value") == _REFUNDS_DECLINE)
+    half = (value == _HALF) & verb.is_in(["sale", "authorize"])
+    return (
+        pl.when(takes & value.is_in(list(_CARDS)))
+        .then(value.replace_strict(_CARDS, default=None, return_dtype=pl.String))
+        .when((pl.col("bank_code") == "000000000") | refused_refund)
+        .then(pl.lit(Response.DECLINED.value))
+        .when(half)
+        .then(pl.lit(Response.PARTIALLY_APPROVED.value))
+        .otherwise(
+            (pl.col("amount_minor") % 100_000).replace_strict(
+                _AMOUNTS, default=Response.APPROVED.value, return_dtype=pl.String
+            )
+        )
+    )
+
+
+def _answered(column: str, answers: dict[str, str], otherwise: str) -> pl.Expr:
+    given = pl.col(column)
+    answer = given.replace_strict(answers, default=otherwise, return_dtype=pl.String)
+    return pl.when(given.is_not_null()).then(answer)
+
+
+def _send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Answer a table of calls at once: the answer depends on the call alone."""
+    approved = pl.col("response").is_in([Response.APPROVED, Response.PARTIALLY_APPROVED])
+    half = pl.col("response") == Response.PARTIALLY_APPROVED
+    amount = pl.when(half).then(pl.col("amount_minor") // 2).otherwise(pl.col("amount_minor"))
+    result = pl.when(approved).then(pl.lit(Result.APPROVED)).otherwise(pl.lit(Result.DECLINED))
+    codes = {response: code for response, (code, _) in _CODES.items()}
+    texts = {response: text for response, (_, text) in _CODES.items()}
+    number = (pl.col("operation") % 1000).cast(pl.String).str.zfill(3)
+    yield calls.with_columns(response=_response()).select(
+        "operation",
+        result=result,
+        approved_minor=pl.when(approved).then(amount).otherwise(0),
+        response="response",
+        processor_code=pl.col("response").replace_strict(codes, return_dtype=pl.String),
+        processor_text=pl.col("response").replace_strict(texts, return_dtype=pl.String),
+        approval_code=pl.when(approved).then(pl.lit("TAS") + number),
+        avs_result=_answered("billing_postal_code", _POSTAL_CODES, "Y"),
+        cvv_result=_answered("cvv", _CVV, "M"),
+    )
+
+
+CONNECTOR = Connector(
+    name="sandbox",
+    title="Sandbox",
+    inline=True,
+    idempotent=True,
+    lookup=False,
+    verbs=frozenset(Verb),
+    wants=frozenset({"billing_postal_code"}),
+    test_values={
+        **{number: response.value for number, response in _CARDS.items()},
+        **_ROUTING,
+        _REFUNDS_DECLINE: "approves, its refunds decline",
+        _HALF: "approves half of the amount",
+    },
+    send=_send,
+)

@@ -1,0 +1,76 @@
+"""Card and routing numbers as columns: check digits, brands, masks.
+
+Sources: ISO/IEC 7812-1 (Luhn check digit, issuer identification numbers); American Bankers
+Association (routing number check digit).
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+_LUHN_DIGITS = 19
+_ROUTING_DIGITS = 9
+_PLAIN = np.arange(10, dtype=np.uint8)
+_DOUBLED = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.uint8)
+# Place -> digit -> what it counts: every second place from the right is doubled.
+_LUHN = np.array([_PLAIN if place % 2 == 0 else _DOUBLED for place in range(_LUHN_DIGITS)])
+_ROUTING = np.array([_PLAIN * weight for weight in (3, 7, 1) * 3], dtype=np.uint8)
+_ZERO = ord("0")
+
+# First digits -> brand, as ranges of the first six digits; the first range that fits wins.
+_BRANDS: tuple[tuple[int, int, str], ...] = (
+    (400000, 499999, "visa"),
+    (510000, 559999, "mastercard"),
+    (222100, 272099, "mastercard"),
+    (340000, 349999, "amex"),
+    (370000, 379999, "amex"),
+    (601100, 601199, "discover"),
+    (644000, 659999, "discover"),
+    (352800, 358999, "jcb"),
+    (300000, 305999, "diners"),
+    (360000, 369999, "diners"),
+    (380000, 399999, "diners"),
+    (620000, 629999, "unionpay"),
+    (500000, 509999, "maestro"),
+    (560000, 589999, "maestro"),
+    (600000, 699999, "maestro"),
+)
+
+
+def _digits(numbers: pl.Series, width: int) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
+    """Give the digits of each number, right-aligned in ``width`` columns, zeros in front."""
+    text = str(numbers.str.zfill(width).str.join("").item())
+    cells = np.frombuffer(text.encode("ascii"), dtype=np.uint8).reshape(len(numbers), width)
+    return cells - np.uint8(_ZERO)
+
+
+def _wrong(numbers: pl.Series, width: int, weights: "np.ndarray[Any, Any]") -> pl.Series:
+    """Tell which numbers have a weighted sum of digits that is not a multiple of ten.
+
+    ``weights`` gives for each place and digit what the digit counts there.
+    """
+    whole = numbers.str.contains(rf"^[0-9]{{1,{width}}}$").fill_null(value=False)
+    safe = numbers if whole.all() else numbers.zip_with(whole, pl.Series(["0"]))
+    sums = weights[np.arange(width), _digits(safe, width)].sum(axis=1, dtype=np.uint16)
+    return pl.Series(numbers.name, sums % 10 != 0) & whole
+
+
+def luhn_fails(numbers: pl.Series) -> pl.Series:
+    """Tell which numbers (String, up to 19 digits) have a wrong check digit; null -> False."""
+    return _wrong(numbers, _LUHN_DIGITS, _LUHN)
+
+
+def routing_fails(numbers: pl.Series) -> pl.Series:
+    """Tell which routing numbers (String, nine digits) have a wrong check digit; null -> False."""
+    return _wrong(numbers, _ROUTING_DIGITS, _ROUTING)
+
+
+def brand_of(numbers: pl.Expr) -> pl.Expr:
+    """Tell the brand of card numbers from their first six digits; "other" where none is known."""
+    first = numbers.str.slice(0, 6).cast(pl.Int32, strict=False)
+    low, high, name = _BRANDS[0]
+    chain: Any = pl.when(first.is_between(low, high)).then(pl.lit(name))
+    for low, high, name in _BRANDS[1:]:
+        chain = chain.when(first.is_between(low, high)).then(pl.lit(name))
+    return pl.when(numbers.is_not_null()).then(chain.otherwise(pl.lit("other")))

@@ -1,0 +1,145 @@
+"""The engine's own columns, each declared once; kinds pick theirs from here.
+
+Their names are those of the native dialect. Other dialects give them other names.
+"""
+
+from paybatch.domain import fields
+from paybatch.domain.fields import Field
+
+KIND = Field(name="kind", type=fields.word(40), title="What to do; see `paybatch kinds`")
+MERCHANT = Field(name="merchant", type=fields.word(64), title="Whose money it is")
+GATE = Field(name="gate", type=fields.word(64), title="The merchant's account at a processor")
+REFERENCE = Field(name="reference", type=fields.text(64), title="Your own name for this row")
+IDEMPOTENCY_KEY = Field(
+    name="idempotency_key", type=fields.text(128), title="The same key is never done twice"
+)
+
+AMOUNT_MINOR = Field(
+    name="amount_minor", type=fields.MINOR_UNITS, title="Amount in minor units: 100 is 1.00"
+)
+AMOUNT = Field(
+    name="amount", type=fields.DECIMAL_AMOUNT, title="Amount with a decimal point: 1.00"
+)
+BASE_AMOUNT_MINOR = Field(
+    name="base_amount_minor",
+    type=fields.MINOR_UNITS,
+    title="Amount before surcharge and tax, which are added",
+)
+CURRENCY = Field(name="currency", type=fields.CURRENCY, title="ISO 4217 code; default: the gate's")
+SURCHARGE = Field(
+    name="surcharge_minor", type=fields.MINOR_UNITS, title="Surcharge, part of the amount"
+)
+TAX = Field(name="tax_minor", type=fields.MINOR_UNITS, title="Tax, part of the amount")
+TIP = Field(name="tip_minor", type=fields.MINOR_UNITS, title="Tip, part of the amount")
+SHIPPING = Field(
+    name="shipping_minor", type=fields.MINOR_UNITS, title="Shipping, part of the amount"
+)
+DISCOUNT = Field(
+    name="discount_minor", type=fields.MINOR_UNITS, title="Discount, already taken off the amount"
+)
+TAX_EXEMPT = Field(
+    name="tax_exempt", type=fields.TRUE_OR_FALSE, title="true: no tax is added to a base amount"
+)
+SURCHARGE_EXEMPT = Field(
+    name="surcharge_exempt",
+    type=fields.TRUE_OR_FALSE,
+    title="true: no surcharge is added to a base amount",
+)
+
+CARD_NUMBER = Field(name="card_number", type=fields.CARD_NUMBER, title="Card number")
+CARD_EXPIRY = Field(name="card_expiry", type=fields.EXPIRY, title="Expiry of the card, MM/YY")
+CARD_CVV = Field(
+    name="card_cvv", type=fields.CVV, title="Card verification value; never kept after sending"
+)
+CARD_REFERENCE = Field(
+    name="card_reference", type=fields.word(80), title="A card or account that we already hold"
+)
+ACCOUNT_NUMBER = Field(
+    name="account_number", type=fields.ACCOUNT_NUMBER, title="Bank account number (ACH)"
+)
+ROUTING_NUMBER = Field(
+    name="routing_number", type=fields.ROUTING_NUMBER, title="Bank routing number (ACH)"
+)
+ACCOUNT_TYPE = Field(
+    name="account_type", type=fields.choice("checking", "savings"), title="Type of the account"
+)
+SEC_CODE = Field(
+    name="sec_code", type=fields.choice("WEB", "CCD", "PPD", "TEL"), title="ACH entry class"
+)
+CUSTOMER = Field(name="customer", type=fields.word(64), title="A customer whose means pays")
+MEANS_RANK = Field(
+    name="means_rank", type=fields.choice(*map(str, range(1, 100))), title="Which of its means"
+)
+MEANS_TYPE = Field(
+    name="means_type", type=fields.choice("card", "ach"), title="Kind of the customer's means"
+)
+
+PAYMENT = Field(
+    name="payment",
+    type=fields.text(64),
+    title="The payment to act on: its id, or the reference of the row that made it",
+)
+FINAL = Field(
+    name="final", type=fields.TRUE_OR_FALSE, title="true: the last capture, the rest is released"
+)
+DESCRIPTION = Field(name="description", type=fields.text(255), title="What it is for")
+EMAIL = Field(name="email", type=fields.EMAIL, title="E-mail address to note with the payment")
+EMAIL_RECEIPT = Field(
+    name="email_receipt", type=fields.TRUE_OR_FALSE, title="true: a receipt is wanted"
+)
+PO_NUMBER = Field(name="po_number", type=fields.text(17), title="Purchase order number")
+
+_CONTACT = {
+    "first_name": 64,
+    "last_name": 64,
+    "company": 100,
+    "address_line_1": 100,
+    "address_line_2": 100,
+    "city": 64,
+    "state": 64,
+    "postal_code": 16,
+    "country": 64,
+    "phone": 32,
+    "fax": 32,
+    "email": 254,
+}
+
+
+def contact(prefix: str) -> tuple[Field, ...]:
+    """Give the twelve fields of a person's address: ``billing_first_name`` and so on."""
+    return tuple(
+        Field(
+            name=f"{prefix}_{name}",
+            type=fields.text(characters),
+            title=f"{prefix.capitalize()} {name.replace('_', ' ')}",
+        )
+        for name, characters in _CONTACT.items()
+    )
+
+
+ADDRESS = (KIND, MERCHANT, GATE, REFERENCE, IDEMPOTENCY_KEY)
+AMOUNTS = (AMOUNT_MINOR, AMOUNT, CURRENCY)
+PARTS = (BASE_AMOUNT_MINOR, SURCHARGE, TAX, TIP, SHIPPING, DISCOUNT, TAX_EXEMPT, SURCHARGE_EXEMPT)
+MEANS = (
+    CARD_NUMBER,
+    CARD_EXPIRY,
+    CARD_CVV,
+    CARD_REFERENCE,
+    ACCOUNT_NUMBER,
+    ROUTING_NUMBER,
+    ACCOUNT_TYPE,
+    SEC_CODE,
+    CUSTOMER,
+    MEANS_RANK,
+    MEANS_TYPE,
+)
+DETAILS = (
+    DESCRIPTION,
+    EMAIL,
+    EMAIL_RECEIPT,
+    PO_NUMBER,
+    *contact("billing"),
+    *contact("shipping"),
+)
+NEW_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *MEANS, *DETAILS)
+FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)

@@ -1,0 +1,116 @@
+"""The contract of a connector: how we speak to a processor.
+
+A connector is one module in ``paybatch.connectors`` with one constant ``CONNECTOR``. Its ``send``
+takes a table of calls and yields tables of replies as they come; it may run an event loop inside
+itself and nobody outside sees it.
+
+Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``verb``,
+``amount_minor`` Int64, ``currency``, ``brand``, ``masked``, ``expiry`` Int16 (YYMM), ``cvv``,
+``number`` (only if ``needs_number``), ``test_value`` String (which of the connector's test values
+the number is, in test mode only), ``bank_code``, ``account_type``, ``sec_code``,
+``captured_minor``, ``payment`` Int64, ``payment_test_value`` and the columns named in ``wants``.
+
+Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
+(see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
+``cvv_result``.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import polars as pl
+
+
+class Verb(StrEnum):
+    """What a processor can be asked to do."""
+
+    SALE = "sale"
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+    CREDIT = "credit"
+    VERIFY = "verify"
+
+
+class Result(StrEnum):
+    """What became of a call."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    FAILED = "failed"  # known to have had no effect
+    UNKNOWN = "unknown"  # the effect is not known
+
+
+class Response(StrEnum):
+    """Why a processor answered as it did, in the words that all connectors share."""
+
+    APPROVED = "approved"
+    PARTIALLY_APPROVED = "partially_approved"
+    DECLINED = "declined"
+    DO_NOT_HONOR = "do_not_honor"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    INVALID_TRANSACTION = "invalid_transaction"
+    INVALID_AMOUNT = "invalid_amount"
+    NO_SUCH_ISSUER = "no_such_issuer"
+    EXPIRED_CARD = "expired_card"
+    INVALID_CVV = "invalid_cvv"
+    REFER_TO_ISSUER = "refer_to_issuer"
+    PICK_UP = "pick_up"
+    LOST_CARD = "lost_card"
+    STOLEN_CARD = "stolen_card"
+    STOP_RECURRING = "stop_recurring"
+    DUPLICATE = "duplicate"
+    PROCESSOR_ERROR = "processor_error"
+
+
+REPLY_SCHEMA = pl.Schema(
+    {
+        "operation": pl.Int64,
+        "result": pl.String,
+        "approved_minor": pl.Int64,
+        "response": pl.String,
+        "processor_code": pl.String,
+        "processor_text": pl.String,
+        "approval_code": pl.String,
+        "avs_result": pl.String,
+        "cvv_result": pl.String,
+    }
+)
+
+Send = Callable[[pl.DataFrame], Iterator[pl.DataFrame]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """What a connector says of itself.
+
+    Attributes:
+        name: The module's name; the word in a gate's settings.
+        title: The name for people.
+        inline: No outside effect: claim, send and settle share one transaction.
+        idempotent: Re-sending a key is safe.
+        lookup: A key can be asked about.
+        needs_number: Numbers are decrypted for it; only then.
+        verbs: What it can do.
+        wants: Details of the row that it is given, by field name (``billing_postal_code``).
+        test_values: Numbers that skip check-digit rules on gates in test mode -> their meaning.
+        calls_in_flight: How many calls may be under way at once.
+        send: Calls -> replies, as they come.
+        document: The manual page; the registry fills in the module's docstring.
+    """
+
+    name: str
+    title: str
+    inline: bool
+    idempotent: bool
+    lookup: bool
+    needs_number: bool = False
+    verbs: frozenset[Verb]
+    wants: frozenset[str] = frozenset()
+    test_values: Mapping[str, str] = field(default_factory=dict)
+    calls_in_flight: int = 1
+    send: Send
+    document: str = field(default="", compare=False)

@@ -1,0 +1,173 @@
+"""Fields: what a column may hold, as text, and how it is read.
+
+A field type is checked over a whole column at once. ``faults`` are tried in their order; the first
+that fails is the cell's reason. An empty cell is null and has no fault of its own: whether a value
+is required is a rule of the kind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from paybatch.domain.reasons import Reason
+
+ColumnRule = Callable[[pl.Expr], pl.Expr]
+
+SPREADSHEET = r"^[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]+$"
+
+
+def _same(column: pl.Expr) -> pl.Expr:
+    return column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldType:
+    """What a column may hold.
+
+    Attributes:
+        name: For help pages and schemas.
+        allowed: A sentence for people.
+        faults: Reason and test (text column -> Boolean, true = wrong), in order.
+        read: Text column -> typed column; null where the text is wrong.
+        sensitive: "number" and "secret" cells never stand in stored text or messages.
+    """
+
+    name: str
+    allowed: str
+    faults: tuple[tuple[Reason, ColumnRule], ...] = ()
+    read: ColumnRule = _same
+    sensitive: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A column that a kind takes: its engine name, its type and what it is for."""
+
+    name: str
+    type: FieldType
+    title: str
+
+
+def _unlike(pattern: str) -> ColumnRule:
+    return lambda column: ~column.str.contains(pattern)
+
+
+def _longer(characters: int) -> ColumnRule:
+    return lambda column: column.str.len_chars() > characters
+
+
+def text(characters_max: int) -> FieldType:
+    """Any text of at most so many characters."""
+    return FieldType(
+        name=f"text({characters_max})",
+        allowed=f"text of at most {characters_max} characters",
+        faults=((Reason.VALUE_TOO_LONG, _longer(characters_max)),),
+    )
+
+
+def word(characters_max: int) -> FieldType:
+    """An identifier: letters, digits and ``. _ : / # -`` without blanks."""
+    return FieldType(
+        name=f"word({characters_max})",
+        allowed=f"at most {characters_max} letters, digits and . _ : / # - without blanks",
+        faults=(
+            (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(SPREADSHEET)),
+            (Reason.VALUE_TOO_LONG, _longer(characters_max)),
+            (Reason.VALUE_MALFORMED, _unlike(r"^[0-9A-Za-z._:/#-]+$")),
+        ),
+    )
+
+
+def choice(*values: str) -> FieldType:
+    """One of the given words."""
+    allowed = list(values)
+    return FieldType(
+        name="choice",
+        allowed="one of " + ", ".join(values),
+        faults=((Reason.CHOICE_UNKNOWN, lambda column: ~column.is_in(allowed)),),
+    )
+
+
+TRUE_OR_FALSE = FieldType(
+    name="true or false",
+    allowed="true or false",
+    faults=((Reason.CHOICE_UNKNOWN, lambda column: ~column.is_in(["true", "false"])),),
+    read=lambda column: column == "true",
+)
+
+MINOR_UNITS = FieldType(
+    name="minor units",
+    allowed="whole minor units, digits only, at most 12",
+    faults=(
+        (Reason.AMOUNT_MALFORMED, _unlike(r"^[0-9]+$")),
+        (Reason.AMOUNT_TOO_LARGE, _longer(12)),
+    ),
+    read=lambda column: column.cast(pl.Int64, strict=False),
+)
+
+DECIMAL_AMOUNT = FieldType(
+    name="decimal amount",
+    allowed="digits and a decimal point, with exactly the currency's digits",
+    faults=(
+        (Reason.AMOUNT_NOT_DECIMAL, _unlike(r"^[0-9]+(?:\.[0-9]+)?$")),
+        (Reason.AMOUNT_TOO_LARGE, _longer(13)),
+    ),
+)
+
+CURRENCY = FieldType(
+    name="currency",
+    allowed="a currency code of ISO 4217 in capitals, such as EUR",
+    faults=((Reason.CURRENCY_UNKNOWN, _unlike(r"^[A-Z]{3}$")),),
+)
+
+CARD_NUMBER = FieldType(
+    name="card number",
+    allowed="12 to 19 digits without blanks, with a right check digit",
+    faults=(
+        (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(SPREADSHEET)),
+        (Reason.NUMBER_MALFORMED, _unlike(r"^[0-9]{12,19}$")),
+    ),
+    sensitive="number",
+)
+
+EXPIRY = FieldType(
+    name="expiry",
+    allowed="MM/YY, for example 09/29",
+    faults=((Reason.EXPIRY_MALFORMED, _unlike(r"^(?:0[1-9]|1[0-2])/[0-9]{2}$")),),
+    read=lambda column: (column.str.slice(3, 2) + column.str.slice(0, 2)).cast(
+        pl.Int16, strict=False
+    ),
+)
+
+CVV = FieldType(
+    name="cvv",
+    allowed="three or four digits",
+    faults=((Reason.CVV_MALFORMED, _unlike(r"^[0-9]{3,4}$")),),
+    sensitive="secret",
+)
+
+ACCOUNT_NUMBER = FieldType(
+    name="account number",
+    allowed="4 to 17 digits",
+    faults=(
+        (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(SPREADSHEET)),
+        (Reason.ACCOUNT_MALFORMED, _unlike(r"^[0-9]{4,17}$")),
+    ),
+    sensitive="number",
+)
+
+ROUTING_NUMBER = FieldType(
+    name="routing number",
+    allowed="nine digits with a right check digit",
+    faults=((Reason.ROUTING_MALFORMED, _unlike(r"^[0-9]{9}$")),),
+)
+
+EMAIL = FieldType(
+    name="e-mail",
+    allowed="an e-mail address of at most 254 characters",
+    faults=(
+        (Reason.VALUE_TOO_LONG, _longer(254)),
+        (Reason.VALUE_MALFORMED, _unlike(r"^[^@\s]+@[^@\s]+$")),
+    ),
+)

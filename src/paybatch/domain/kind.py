@@ -1,0 +1,144 @@
+"""The contract of a kind: everything that a payment operation declares about itself.
+
+A kind is one module in ``paybatch.kinds`` with a docstring (its manual page) and one constant
+``KIND``. Nothing else has to be written for a kind over existing nouns: the reader, the checks,
+the preview, the worker, the ledger, the samples and the help pages read the declaration.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import polars as pl
+
+from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.connector import Verb
+from paybatch.domain.fields import Field
+from paybatch.domain.ledger import Transfer
+from paybatch.domain.payment import Status
+from paybatch.domain.reasons import Reason
+
+
+class Subject(StrEnum):
+    """What an operation acts on."""
+
+    NEW_PAYMENT = "new payment"
+    PAYMENT = "payment"
+
+
+class AmountRule(StrEnum):
+    """What a kind wants in its amount columns."""
+
+    POSITIVE = "an amount greater than zero"
+    ZERO = "no amount, or zero"
+    LEFT = "an amount greater than zero; none = all that is left"
+
+
+class Risk(StrEnum):
+    """How much harm a wrong batch of this kind can do; approval policies ask for it."""
+
+    MARK = "moves no money"
+    TAKES = "takes money from payers"
+    GIVES = "gives money away"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A rule that a row can break: true in ``fails`` = refused with ``reason`` at ``column``."""
+
+    reason: Reason
+    column: str
+    fails: pl.Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPayment:
+    """Effect: a payment is made. Amounts are expressions over an operation and its reply.
+
+    It is in ``state`` when it was approved; otherwise declined, with no amounts.
+    """
+
+    state: str = "approved"
+    amounts: Mapping[str, pl.Expr]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeAmounts:
+    """Effect: amounts of the subject payment grow by these expressions (minor units)."""
+
+    amounts: Mapping[str, pl.Expr]
+
+
+Effect = NewPayment | ChangeAmounts
+
+
+def _no_statuses(_: Capabilities) -> frozenset[Status]:
+    return frozenset()
+
+
+def _nothing(_: Capabilities) -> pl.Expr:
+    return pl.lit(0, pl.Int64)
+
+
+def _never(_: Capabilities) -> bool:
+    return False
+
+
+def _no_refusals(_: Capabilities) -> tuple[Fault, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a payment operation is.
+
+    Attributes:
+        name: The module's name; the word in a native file.
+        title: The name for people.
+        group: Under which heading help lists it.
+        verb: What is asked of the connector; None = nothing leaves the house.
+        subject: What it acts on.
+        fields: The columns it takes.
+        required: Names of those that must have a value.
+        amount: What it wants in its amount columns.
+        faults: Rules over the row's own values.
+        statuses: Which statuses of the subject allow it, by the gate's capabilities.
+        refusals: More exact reasons, tried before the status rule.
+        left: How much of the payment it may act on (over the payment's columns).
+        whole_only: Whether it may only act on all that is left.
+        reserves: The payment's column that is reserved while the call is under way.
+        effect: What an approval changes.
+        transfers: What an approval moves in the ledger.
+        opposite: The kind that undoes it, if any.
+        permission: What a person needs to be allowed to run it.
+        risk: How much harm a wrong batch can do.
+        samples: Rows of a valid file, by field name.
+        document: The manual page; the registry fills in the module's docstring.
+    """
+
+    name: str
+    title: str
+    group: str
+    verb: Verb | None
+    subject: Subject
+    fields: tuple[Field, ...]
+    required: frozenset[str] = frozenset()
+    amount: AmountRule
+    faults: tuple[Fault, ...] = ()
+    statuses: Callable[[Capabilities], frozenset[Status]] = _no_statuses
+    refusals: Callable[[Capabilities], tuple[Fault, ...]] = _no_refusals
+    left: Callable[[Capabilities], pl.Expr] = _nothing
+    whole_only: Callable[[Capabilities], bool] = _never
+    reserves: str | None = None
+    effect: Effect
+    transfers: tuple[Transfer, ...] = ()
+    opposite: str | None
+    permission: str
+    risk: Risk
+    samples: tuple[Mapping[str, str], ...]
+    document: str = field(default="", compare=False)
+
+    @property
+    def pays(self) -> bool:
+        """Whether its rows bring a means of payment."""
+        return self.subject is Subject.NEW_PAYMENT

@@ -1,0 +1,49 @@
+"""Money: integer minor units of an ISO 4217 currency, with its real exponent. No floats, ever.
+
+Source: ISO 4217 (package ``iso4217``, which carries the published table); the length of an amount
+is that of ISO 8583 field 4: twelve digits.
+"""
+
+from functools import cache
+
+import polars as pl
+from iso4217 import Currency
+
+AMOUNT_DIGITS_MAX = 12
+
+
+@cache
+def currency_exponents() -> dict[str, int]:
+    """Code of each currency with a minor unit -> its number of decimal digits (JPY 0, KWD 3)."""
+    return {each.code: each.exponent for each in Currency if each.exponent is not None}
+
+
+def exponent_of(currency: pl.Expr) -> pl.Expr:
+    """Give the number of decimal digits (Int32) of a column of currency codes; null if unknown."""
+    return currency.replace_strict(currency_exponents(), default=None, return_dtype=pl.Int32)
+
+
+def minor_from_decimal(amount: pl.Expr, exponent: pl.Expr) -> pl.Expr:
+    """Turn text such as ``12.50`` into minor units (Int64); null unless the digits fit exactly.
+
+    ``exponent`` is a column of decimal digits. ``12.5`` in a currency of two digits is null: an
+    amount with fewer or more digits than its currency is never guessed at.
+    """
+    digits = amount.str.replace(".", "", literal=True)
+    found = pl.when(amount.str.contains(".", literal=True)).then(
+        amount.str.len_chars().cast(pl.Int32)
+        - amount.str.find(".", literal=True).cast(pl.Int32)
+        - 1,
+    )
+    fits = found.otherwise(0) == exponent
+    return pl.when(fits).then(digits.cast(pl.Int64, strict=False))
+
+
+def decimal_text(amount_minor: int, currency: str) -> str:
+    """Write minor units for people: ``decimal_text(1250, "EUR")`` is ``'12.50'``."""
+    exponent = currency_exponents()[currency]
+    if exponent == 0:
+        return f"{amount_minor:,}"
+    sign = "-" if amount_minor < 0 else ""
+    whole, rest = divmod(abs(amount_minor), 10**exponent)
+    return f"{sign}{whole:,}.{rest:0{exponent}d}"

@@ -1,0 +1,120 @@
+"""Why we refuse a row: one list, in order of precedence.
+
+A row may be wrong in several ways. All of them are listed with their column and masked value; the
+one that stands first in this list is the row's reason. Each sentence says what is allowed.
+"""
+
+from enum import StrEnum
+
+import polars as pl
+
+
+class Reason(StrEnum):
+    """The code of a refusal. Order of definition is order of precedence."""
+
+    sentence: str
+
+    def __new__(cls, code: str, sentence: str) -> "Reason":
+        """Make a member that is its code and carries its sentence."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        return member
+
+    # The record
+    TOO_FEW_FIELDS = "too_few_fields", "the line has fewer fields than the header"
+    TOO_MANY_FIELDS = "too_many_fields", "the line has more fields than the header"
+    UNBALANCED_QUOTE = (
+        "unbalanced_quote",
+        "a quote is opened and not closed on its line; a cell may not contain a line end",
+    )
+    NOT_TEXT = "not_text", "the line holds bytes that are not text in the file's encoding"
+    LINE_TOO_LONG = "line_too_long", "the line is longer than the limit"
+    CELL_TOO_LONG = "cell_too_long", "a cell may hold at most 65,536 characters"
+
+    # Who and what
+    KIND_MISSING = "kind_missing", "the row names no kind of operation"
+    KIND_UNKNOWN = "kind_unknown", "this is not a kind of operation; see `paybatch kinds`"
+    MERCHANT_UNKNOWN = "merchant_unknown", "no such merchant, or none that this sender acts for"
+    GATE_UNKNOWN = "gate_unknown", "the merchant has no gate of this name"
+    GATE_MISSING = "gate_missing", "the row names no gate and the merchant has no default gate"
+    NOT_SUPPORTED = "not_supported", "the gate's processor cannot do this kind of operation"
+
+    # Values
+    VALUE_MISSING = "value_missing", "this column is required for this kind"
+    VALUE_NOT_ALLOWED = "value_not_allowed", "this column has no meaning for this kind"
+    VALUE_MALFORMED = "value_malformed", "the value is not of the column's form"
+    VALUE_TOO_LONG = "value_too_long", "the value is too long for the column"
+    VALUE_SPREADSHEET = (
+        "value_spreadsheet",
+        "a spreadsheet turned the number into scientific notation; format the column as text",
+    )
+    CHOICE_UNKNOWN = "choice_unknown", "the value is not one of those allowed"
+    CURRENCY_UNKNOWN = "currency_unknown", "use a currency code of ISO 4217 such as EUR"
+    CURRENCY_MISSING = "currency_missing", "the row names no currency and the gate has several"
+    CURRENCY_NOT_AT_GATE = "currency_not_at_gate", "the gate does not take this currency"
+    AMOUNT_MISSING = "amount_missing", "an amount is required"
+    AMOUNT_TWICE = "amount_twice", "give the amount in one column only"
+    AMOUNT_MALFORMED = (
+        "amount_malformed",
+        "use whole minor units, digits only: 100 is 1.00 in a currency of two digits",
+    )
+    AMOUNT_NOT_DECIMAL = (
+        "amount_not_decimal",
+        "use digits and a decimal point, with exactly the currency's digits: 12.50",
+    )
+    AMOUNT_ZERO = "amount_zero", "the amount must be greater than zero"
+    AMOUNT_NOT_ZERO = "amount_not_zero", "a verification has no amount, or zero"
+    AMOUNT_TOO_LARGE = "amount_too_large", "an amount has at most 12 digits"
+    AMOUNT_PARTS = "amount_parts", "surcharge, tax and shipping are more than the amount"
+    NUMBER_MALFORMED = "number_malformed", "a card number is 12 to 19 digits, without blanks"
+    NUMBER_CHECK_DIGIT = "number_check_digit", "the card number's check digit is wrong"
+    EXPIRY_MALFORMED = "expiry_malformed", "write the expiry as MM/YY, for example 09/29"
+    EXPIRY_PAST = "expiry_past", "the card has expired"
+    CVV_MALFORMED = "cvv_malformed", "a CVV is three or four digits"
+    ACCOUNT_MALFORMED = "account_malformed", "an account number is 4 to 17 digits"
+    ROUTING_MALFORMED = "routing_malformed", "a routing number is nine digits"
+    ROUTING_CHECK_DIGIT = "routing_check_digit", "the routing number's check digit is wrong"
+    MEANS_MISSING = (
+        "means_missing",
+        "give a card, a card reference, a bank account or a customer to pay with",
+    )
+    MEANS_SEVERAL = "means_several", "give one means only: card, reference, bank account, customer"
+    MEANS_INCOMPLETE = "means_incomplete", "this column is required for the means that was given"
+    ZERO_NOT_AT_BRAND = "zero_not_at_brand", "this card brand takes no authorization of zero"
+    REFERENCE_NOT_FOUND = "card_reference_unknown", "the card reference is not known here"
+    CUSTOMER_UNKNOWN = "customer_unknown", "the merchant has no such customer, or no such means"
+    CVV_GONE = "cvv_gone", "the CVV's time is over and the gate requires one; send the row again"
+
+    # The subject
+    PAYMENT_UNKNOWN = "payment_unknown", "the merchant has no such payment"
+    REFERENCE_UNKNOWN = "reference_unknown", "no payment has this reference"
+    REFERENCE_AMBIGUOUS = "reference_ambiguous", "several payments have this reference: use the id"
+    GATE_DIFFERS = "gate_differs", "the payment was made at another gate"
+    CURRENCY_DIFFERS = "currency_differs", "the payment is in another currency"
+    PAYMENT_IN_DOUBT = "payment_in_doubt", "the payment's outcome is not known yet"
+    STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
+    CAPTURED_ALREADY = "captured_already", "the gate captures a payment once"
+    SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
+    NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
+    PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"
+    NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
+    AMOUNT_ABOVE_LEFT = "amount_above_left", "the amount is more than what is left of the payment"
+
+    # The same again
+    KEY_CONFLICT = "key_conflict", "this idempotency key was used before with other values"
+    KEY_RUNNING = "key_running", "the operation with this idempotency key is still running"
+
+
+PRECEDENCE = {reason.value: rank for rank, reason in enumerate(Reason)}
+
+
+def precedence_of(reason: pl.Expr) -> pl.Expr:
+    """Give the rank (Int32, 0 first) of a column of reason codes."""
+    return reason.replace_strict(PRECEDENCE, return_dtype=pl.Int32)
+
+
+def sentence_of(reason: pl.Expr) -> pl.Expr:
+    """Give the sentence of a column of reason codes."""
+    sentences = {reason.value: reason.sentence for reason in Reason}
+    return reason.replace_strict(sentences, default=None, return_dtype=pl.String)

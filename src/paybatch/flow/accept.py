@@ -1,0 +1,331 @@
+"""Accept: every row of a received file is read, checked and stored, block by block.
+
+A block is one transaction: its operations, texts, errors, secrets and its chunk. The chunk's
+primary key makes a second load of the block impossible, so that a load that was killed goes on
+where it stopped. Blocks are loaded by several threads at once.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+from psycopg import Connection
+
+from paybatch import registry
+from paybatch.domain.delimited import Block, Delimited, open_delimited, read_records
+from paybatch.domain.masking import mask_cells
+from paybatch.domain.reasons import Reason
+from paybatch.flow import receive, vault
+from paybatch.flow.check import Checked, check
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.tallies import tally
+from paybatch.flow.texts import Layout, lay_out, to_text
+from paybatch.store import batches, numbers, operations
+from paybatch.store.batches import Batch, Chunk
+from paybatch.store.database import ConstraintError, Row
+from paybatch.store.keys import DataKey
+from paybatch.store.operations import OUTCOME_COLUMNS
+from paybatch.store.public_ids import Shape
+
+HIDDEN = {"card_number", "account_number", "card_cvv"}
+ORDERED_CHUNK_ROWS = 10_000
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the blocks of one batch have in common."""
+
+    engine: Engine
+    batch: Batch
+    layout: Layout
+    place: Place
+    key: DataKey
+    now: datetime
+
+
+def chunk_rows(engine: Engine, policy: str) -> int:
+    """Give how many rows are loaded and claimed at once: few when the batch may stop early."""
+    settings = engine.settings
+    return settings.stop_chunk_rows if policy.startswith("stop-after") else settings.chunk_rows
+
+
+def accept(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
+    """Store every row of a batch that is ``checking``; ``advance`` is told how many, as they come.
+
+    Raises:
+        FileRefused: The file turned out to be unreadable as a whole.
+    """
+    assert batch.wrapped_key is not None
+    key = engine.keys.unwrap(batch.wrapped_key, receive.blob_name(batch.id))
+    opened = open_delimited(
+        receive.key_blocks(engine, receive.blob_name(batch.id), batch.wrapped_key),
+        max_columns=engine.settings.columns_max,
+        lines_per_block=chunk_rows(engine, batch.policy),
+    )
+    layout = lay_out(registry.dialects()[batch.dialect], opened.names, batch.kind)
+    load = Load(engine, batch, layout, place, key, engine.clock())
+    _load_blocks(load, opened, advance)
+    _finish(engine, batch)
+
+
+def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
+    """Load blocks in threads; no more are under way than there are threads, so memory is bound."""
+    with load.engine.database.transaction() as connection:
+        done = {chunk.number: chunk for chunk in batches.list_chunks(connection, load.batch.id)}
+    threads = load.engine.settings.threads
+    waiting: set[Future[int]] = set()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for number, block in enumerate(opened.blocks, start=1):
+                if number in done:
+                    advance(done[number].row_count)
+                    continue
+                if len(waiting) > threads:
+                    waiting = _next(waiting, advance)
+                waiting.add(pool.submit(_load_block, load, opened, number, block))
+            while waiting:
+                waiting = _next(waiting, advance)
+        finally:
+            for each in waiting:
+                each.cancel()
+
+
+def _next(waiting: set[Future[int]], advance: Advance) -> set[Future[int]]:
+    done, rest = wait(waiting, return_when=FIRST_COMPLETED)
+    for each in done:
+        advance(each.result())
+    return rest
+
+
+def _load_block(load: Load, opened: Delimited, number: int, block: Block) -> int:
+    """Read, check and store one block; give the number of its rows."""
+    records = read_records(block, len(opened.names), opened.shape)
+    checked = check(load.engine, load.layout, load.place, records, load.now)
+    rows = _shaped(load, vault_rows(load.engine, checked))
+    texts = to_text(load.layout, records.table, HIDDEN)
+    broken = records.broken.select("line", cells=pl.col("text"))
+    texts = pl.concat([texts, broken]).with_columns(cells=mask_cells(pl.col("cells")))
+    if rows.is_empty():
+        return 0
+    try:
+        with load.engine.database.transaction() as connection:
+            _store(connection, load, number, rows, texts, checked.errors)
+    except ConstraintError as error:
+        if error.constraint != "chunk_pkey":
+            raise  # otherwise: another process loads the same batch and was faster
+    return rows.height
+
+
+def vault_rows(engine: Engine, checked: Checked) -> pl.DataFrame:
+    """Put the numbers of good rows into the vault; bad rows keep none of theirs."""
+    good = vault.keep_numbers(engine, checked.accepted)
+    bad = checked.values.filter(pl.col("reason").is_not_null())
+    if bad.is_empty():
+        return good
+    bare = bad.drop("card_number", "account_number").with_columns(
+        number_id=pl.lit(None, pl.String), masked=pl.lit(None, pl.String)
+    )
+    return pl.concat([good, bare], how="diagonal").sort("line")
+
+
+def _shaped(load: Load, values: pl.DataFrame) -> pl.DataFrame:
+    """Give the columns of table ``operation``, and beside them reason, message and secrets."""
+    engine, batch = load.engine, load.batch
+    payment = engine.public_ids.decode(values["payment"].fill_null(""), "pay", Shape.NATIVE)
+    first = operations.operation_id(batch.id, 0)
+    return values.with_columns(
+        id=pl.col("line") + first,
+        batch_id=pl.lit(batch.id),
+        sender_id=pl.lit(batch.sender_id),
+        kind=pl.col("kind").fill_null("unknown"),
+        merchant_id=pl.col("merchant_id").fill_null(0),
+        gate_id=pl.col("gate_id").fill_null(0),
+        accepted=pl.col("reason").is_null(),
+        payment_id=payment,
+        payment_reference=pl.when(payment.is_null()).then(pl.col("payment")),
+        amount_minor=pl.col("requested_minor"),
+        currency=pl.col("currency_code").str.slice(0, 3),
+        tax_minor=pl.col("tax_minor_value"),
+        surcharge_minor=pl.col("surcharge_minor_value"),
+        tip_minor=pl.col("tip_minor_value"),
+        shipping_minor=pl.col("shipping_minor_value"),
+        bank_code=pl.coalesce("routing_number", "found_bank_code"),
+        final=pl.col("final_value"),
+        has_secret=pl.col("card_cvv").is_not_null() & pl.col("reason").is_null(),
+        created_at=pl.lit(load.now.isoformat()),
+    )
+
+
+def _store(
+    connection: Connection[Row],
+    load: Load,
+    number: int,
+    rows: pl.DataFrame,
+    texts: pl.DataFrame,
+    errors: pl.DataFrame,
+) -> None:
+    batch_id = load.batch.id
+    refused = pl.concat(
+        [_rejected(rows, load.now), _replayed(connection, load, rows)], how="diagonal"
+    )
+    if not refused.is_empty():
+        rows = rows.with_columns(accepted=~pl.col("id").is_in(refused["id"].implode()))
+    chunk = Chunk(
+        number=number,
+        kind="range",
+        first_line=int(rows["line"][0]),
+        last_line=int(rows["line"][-1]),
+        merchant_ids=sorted(rows["merchant_id"].unique().to_list()),
+        row_count=rows.height,
+        rejected_count=refused.height,
+    )
+    batches.insert_chunk(connection, batch_id, chunk)
+    operations.copy_operations(connection, rows)
+    day = load.now.date().isoformat()
+    operations.copy_row_texts(
+        connection,
+        texts.select(pl.lit(batch_id).alias("batch_id"), "line", pl.lit(day).alias("d"), "cells"),
+    )
+    secret = rows.filter(pl.col("has_secret"))
+    if not secret.is_empty():
+        sealed = vault.seal_secrets(load.key, secret, vault.secret_context(batch_id, number))
+        numbers.put_secrets(connection, batch_id, number, sealed, load.now)
+    _store_refused(connection, batch_id, refused, errors)
+    operations.insert_tallies(connection, batch_id, _counted(rows, refused))
+
+
+def _store_refused(
+    connection: Connection[Row], batch_id: int, refused: pl.DataFrame, errors: pl.DataFrame
+) -> None:
+    if not refused.is_empty():
+        operations.copy_outcomes(connection, refused)
+    numbered = errors.select(
+        pl.lit(batch_id).alias("batch_id"),
+        "line",
+        pl.int_range(pl.len()).over("line").alias("number"),
+        "reason",
+        "column_name",
+        "value",
+        "message",
+    )
+    operations.copy_row_errors(connection, numbered)
+
+
+def _counted(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
+    """Count what was accepted as queued, and what was refused under its reason."""
+    states = rows.select("id", "kind", "currency", "amount_minor").join(
+        refused.select("id", "state", "reason"), on="id", how="left", maintain_order="left"
+    )
+    return tally(states.with_columns(state=pl.col("state").fill_null("queued")))
+
+
+def _outcomes(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Fill up the columns of table ``outcome``."""
+    absent = [
+        pl.lit(None, pl.String).alias(name) for name in OUTCOME_COLUMNS if name not in rows.columns
+    ]
+    return rows.with_columns(absent).with_columns(settled_at=pl.lit(now.isoformat())).select(
+        *OUTCOME_COLUMNS
+    )
+
+
+def _rejected(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    bad = rows.filter(~pl.col("accepted")).select("merchant_id", "id", "reason", "message")
+    return _outcomes(bad.with_columns(state=pl.lit("rejected")), now)
+
+
+def _replayed(connection: Connection[Row], load: Load, rows: pl.DataFrame) -> pl.DataFrame:
+    """Take the rows' idempotency keys; rows whose key was used before get their outcome here."""
+    keyed = rows.filter(pl.col("accepted") & pl.col("idempotency_key").is_not_null())
+    if keyed.is_empty():
+        return _rejected(rows.clear(), load.now)
+    told = keyed.select(
+        pl.concat_str(
+            [pl.col(name).cast(pl.String).fill_null("") for name in _KEYED_VALUES], separator="\x1f"
+        )
+    ).to_series()
+    keys = keyed.select(
+        "merchant_id",
+        pl.lit("file").alias("face"),
+        pl.col("idempotency_key").alias("key"),
+        pl.lit(load.engine.keys.values_hashes(told)).alias("values_hash"),
+        "id",
+    )
+    taken = operations.keep_keys(connection, keys)
+    merchants = dict(zip(keyed["id"], keyed["merchant_id"], strict=True))
+    first_id = operations.operation_id(load.batch.id, 0)
+    answers = [
+        {"merchant_id": merchants[row["operation_id"]], **_answer(row, first_id)} for row in taken
+    ]
+    schema = {"merchant_id": pl.Int32, "id": pl.Int64, "state": pl.String, "reason": pl.String,
+              "message": pl.String, "payment_id": pl.Int64}
+    return _outcomes(pl.DataFrame(answers, schema=schema), load.now)
+
+
+_KEYED_VALUES = (
+    *("merchant_id", "gate_id", "kind", "amount_minor", "currency", "number_id", "expiry"),
+    *("payment", "reference", "account_type", "final"),
+)
+
+
+def _answer(row: dict[str, object], first_id: int) -> dict[str, object]:
+    """Give the outcome of a row whose key belongs to another operation."""
+    earlier = row["first_id"]
+    assert isinstance(earlier, int)
+    if not row["is_same"]:
+        state, reason = "rejected", Reason.KEY_CONFLICT
+    elif row["state"] is None and earlier < first_id:
+        state, reason = "rejected", Reason.KEY_RUNNING
+    else:
+        state, reason = "replayed", None
+    return {
+        "id": row["operation_id"],
+        "state": state,
+        "reason": reason,
+        "message": f"column idempotency_key: {reason.sentence}" if reason else None,
+        "payment_id": earlier if state == "replayed" else None,
+    }
+
+
+def _finish(engine: Engine, batch: Batch) -> None:
+    """Resolve what rows act on, make the ordered chunks and count the rows."""
+    with engine.database.transaction() as connection:
+        chunks = batches.list_chunks(connection, batch.id)
+        merchants = sorted({each for chunk in chunks for each in chunk.merchant_ids})
+        lines = (0, max((chunk.last_line for chunk in chunks), default=0))
+        ids = operations.id_range(batch.id, *lines)
+        acts = operations.has_subjects(connection, merchants, ids)
+        if acts and not any(chunk.kind == "ordered" for chunk in chunks):
+            _order(connection, batch.id, merchants, ids, first_chunk=len(chunks) + 1)
+        rows = sum(chunk.row_count for chunk in chunks if chunk.kind == "range")
+        batches.set_accepted(connection, batch.id, row_count=rows, has_subjects=acts)
+
+
+def _order(
+    connection: Connection[Row],
+    batch_id: int,
+    merchants: list[int],
+    ids: dict[str, int],
+    *,
+    first_chunk: int,
+) -> None:
+    creating = [kind.name for kind in registry.kinds().values() if kind.pays]
+    operations.resolve_subjects(connection, batch_id, merchants, ids, creating)
+    made = operations.order_subjects(
+        connection, batch_id, merchants, ids, first_chunk=first_chunk, chunk_rows=ORDERED_CHUNK_ROWS
+    )
+    for each in made:
+        chunk = Chunk(
+            number=each["chunk_number"],
+            kind="ordered",
+            first_line=0,
+            last_line=0,
+            merchant_ids=each["merchant_ids"],
+            row_count=each["row_count"],
+        )
+        batches.insert_chunk(connection, batch_id, chunk)
+

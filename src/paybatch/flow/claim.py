@@ -1,0 +1,147 @@
+"""Claim: which operations of a chunk go out now, with which amount, and which are refused.
+
+A `Book` holds the payments of a chunk as they stand while it is worked: locked in the database,
+changed here as replies come. Rows on the same payment are taken in rounds. A round takes, for each
+payment, its next rows of one kind as long as each is allowed by what the rows before it would
+leave if all of them were approved; the first that is not waits for the next round, when the
+answers are known. So fifty thousand refunds of one payment take a few rounds, and the outcome is
+the same as one after the other.
+"""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain.kind import ChangeAmounts, Subject
+from paybatch.domain.payment import AMOUNTS
+from paybatch.flow.follow_up import judged
+from paybatch.flow.place import Place
+from paybatch.store.payments import LOCKED
+
+WINDOW_ROWS = 4_096  # rows of one payment that a round looks at
+KEY = ["merchant_id", "payment_id"]
+CHANGED = ("captured", "released", "cancelled", "refunded")
+
+
+def acts_on_payment() -> pl.Expr:
+    """Tell which operations act on a payment that exists."""
+    names = [k.name for k in registry.kinds().values() if k.subject is Subject.PAYMENT]
+    return pl.col("kind").is_in(names)
+
+
+@dataclass
+class Book:
+    """The payments that a chunk acts on, as they stand now."""
+
+    place: Place
+    payments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LOCKED))
+
+    def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Join rows with their payments and judge them."""
+        joined = rows.join(self.payments, on=KEY, how="left", maintain_order="left")
+        return judged(self.place, joined)
+
+    def change(self, changes: pl.DataFrame) -> None:
+        """Add changes (``KEY`` and ``CHANGED``, one row a payment) to the payments."""
+        if changes.is_empty():
+            return
+        joined = self.payments.join(changes, on=KEY, how="left", suffix="_by")
+        grown = [
+            (pl.col(name) + pl.col(f"{name}_by").fill_null(0)).alias(name) for name in CHANGED
+        ]
+        self.payments = joined.with_columns(grown).select(list(LOCKED))
+
+    def add(self, made: pl.DataFrame) -> None:
+        """Add payments that were made in this chunk."""
+        zeros = [pl.lit(0, pl.Int64).alias(n) for n in AMOUNTS if n not in made.columns]
+        self.payments = pl.concat([self.payments, made.with_columns(zeros).select(list(LOCKED))])
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round does: ``calls`` go out, ``refused`` are final, ``later`` wait."""
+
+    calls: pl.DataFrame
+    refused: pl.DataFrame
+    later: pl.DataFrame
+
+
+def claim_once(book: Book, operations: pl.DataFrame) -> Round:
+    """Claim a chunk in which every payment occurs once."""
+    acts = operations.filter(acts_on_payment())
+    new = operations.filter(~acts_on_payment()).with_columns(amount_minor="requested_minor")
+    if acts.is_empty():
+        return Round(new, acts, acts)
+    rows = book.judge(acts)
+    good = pl.col("refusal").is_null()
+    calls = pl.concat([new, rows.filter(good)], how="diagonal")
+    return Round(calls, rows.filter(~good), acts.clear())
+
+
+def claim_round(book: Book, operations: pl.DataFrame) -> Round:
+    """Claim the next rows of each payment; ``operations`` are in line order."""
+    subject = pl.when(acts_on_payment()).then(pl.col("payment_id")).otherwise(pl.col("id"))
+    rows = operations.with_columns(payment_id=subject)
+    place = pl.int_range(pl.len()).over(KEY)
+    turned = (pl.col("kind") != pl.col("kind").first().over(KEY)).cum_max().over(KEY)
+    alone = ~acts_on_payment() & (place > 0)
+    looked = rows.with_columns(in_run=~turned & ~alone & (place < WINDOW_ROWS))
+    run = looked.filter("in_run").drop("in_run")
+    waiting = looked.filter(~pl.col("in_run")).drop("in_run")
+    new = run.filter(~acts_on_payment()).with_columns(amount_minor="requested_minor")
+    acts = run.filter(acts_on_payment())
+    if acts.is_empty():
+        return Round(new, acts, waiting)
+    now = book.judge(acts)
+    fate = _fates(book, now)
+    calls = pl.concat([new, now.filter(fate == "send")], how="diagonal")
+    held = acts.filter(fate == "wait")
+    return Round(
+        calls, now.filter(fate == "refuse"), pl.concat([held, waiting]).sort("id")
+    )
+
+
+def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
+    """Decide for each row of the runs: send, refuse, or wait for the answers before it.
+
+    What is refused as the payment stands is refused for good: an approval of the same kind never
+    allows what was refused before it.
+    """
+    fits = pl.col("refusal").is_null()
+    taken = now.with_columns(approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0))
+    taken = with_changes(taken)
+    before = [
+        (pl.col(f"{n}_by").cum_sum().over(KEY) - pl.col(f"{n}_by")).alias(f"{n}_before")
+        for n in CHANGED
+    ]
+    ahead = taken.with_columns(before).with_columns(
+        (pl.col(n) + pl.col(f"{n}_before")).alias(n) for n in CHANGED
+    )
+    is_first = pl.sum_horizontal(f"{n}_before" for n in CHANGED) == 0
+    again = judged(book.place, ahead.drop("status", "left", "amount_minor", "refusal"))
+    still = again["refusal"].is_null() & (again["amount_minor"] == now["amount_minor"])
+    frame = now.select(*KEY, fits=fits).with_columns(still=still, first=ahead.select(is_first).to_series())
+    stopped = (pl.col("fits") & ~pl.col("still") & ~pl.col("first")).cum_max().over(KEY)
+    return frame.select(
+        pl.when(~pl.col("fits"))
+        .then(pl.lit("refuse"))
+        .when(stopped)
+        .then(pl.lit("wait"))
+        .otherwise(pl.lit("send"))
+    ).to_series()
+
+
+def with_changes(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add ``NAME_by`` for each of ``CHANGED``: what each row's approval adds to its payment."""
+    grown: dict[str, pl.Expr] = dict.fromkeys(CHANGED, pl.lit(0, pl.Int64))
+    for name in rows["kind"].unique().to_list():
+        effect = registry.kinds()[name].effect
+        if isinstance(effect, ChangeAmounts):
+            own = pl.col("kind") == name
+            for amount, by in effect.amounts.items():
+                grown[amount] = pl.when(own).then(by).otherwise(grown[amount])
+    return rows.with_columns(
+        pl.when(pl.col("approved_minor") > 0).then(by).otherwise(0).fill_null(0).alias(f"{n}_by")
+        for n, by in grown.items()
+    )

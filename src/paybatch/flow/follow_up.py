@@ -1,0 +1,74 @@
+"""Rules about the payment that a row acts on: the same in the preview and at claim.
+
+Rows come joined with their payment's columns (``store.payments.LOCKED``; null = no such payment).
+The ladder gives each row its reason, or null, and the amount that it would act on.
+"""
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain import payment
+from paybatch.domain.connector import Connector
+from paybatch.domain.kind import Fault, Kind
+from paybatch.domain.reasons import Reason
+from paybatch.flow.place import Place
+
+
+def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
+    """Add ``amount_minor`` (what the row asks for, or all that is left) and ``refusal``.
+
+    Rows need ``kind, gate_id, requested_minor, currency, reason`` and their payment's columns.
+    """
+    rows = rows.with_columns(status=payment.status())
+    pairs = rows.select("kind", "payment_gate_id").unique().drop_nulls().sort(pl.all())
+    left: pl.Expr = pl.lit(None, pl.Int64)
+    refusal: pl.Expr = pl.lit(None, pl.String)
+    for name, gate_id in pairs.iter_rows():
+        kind = registry.kinds()[name]
+        own = (pl.col("kind") == name) & (pl.col("payment_gate_id") == gate_id)
+        capabilities = place.capabilities(gate_id)
+        left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
+        ladder = _ladder(place, gate_id, kind)
+        refusal = pl.when(own).then(_first(ladder)).otherwise(refusal)
+    rows = rows.with_columns(left=left)
+    rows = rows.with_columns(amount_minor=pl.coalesce("requested_minor", "left"))
+    unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
+        pl.lit(Reason.PAYMENT_UNKNOWN.value)
+    )
+    return rows.with_columns(refusal=pl.coalesce(pl.col("reason"), unknown, refusal))
+
+
+def _first(ladder: list[Fault]) -> pl.Expr:
+    return pl.coalesce(
+        *(
+            pl.when(each.fails.fill_null(value=False)).then(pl.lit(each.reason.value))
+            for each in ladder
+        )
+    )
+
+
+def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
+    capabilities = place.capabilities(gate_id)
+    connector: Connector = place.connector(gate_id)
+    allowed = sorted(status.value for status in kind.statuses(capabilities))
+    amount, left = pl.col("amount_minor"), pl.col("left")
+    gate, currency = pl.col("gate_id"), pl.col("currency")
+    return [
+        Fault(
+            Reason.NOT_SUPPORTED,
+            "kind",
+            pl.lit(kind.verb is not None and kind.verb not in connector.verbs),
+        ),
+        Fault(Reason.GATE_DIFFERS, "gate", (gate > 0) & (gate != pl.col("payment_gate_id"))),
+        Fault(Reason.CURRENCY_DIFFERS, "currency", currency != pl.col("payment_currency")),
+        Fault(Reason.PAYMENT_IN_DOUBT, "payment", pl.col("status").is_in(["unknown", "pending"])),
+        *kind.refusals(capabilities),
+        Fault(Reason.STATUS_NOT_ALLOWED, "payment", ~pl.col("status").is_in(allowed)),
+        Fault(Reason.NOTHING_LEFT, "payment", left <= 0),
+        Fault(
+            Reason.PARTIAL_NOT_SUPPORTED,
+            "amount_minor",
+            pl.lit(kind.whole_only(capabilities)) & (amount < left),
+        ),
+        Fault(Reason.AMOUNT_ABOVE_LEFT, "amount_minor", amount > left),
+    ]

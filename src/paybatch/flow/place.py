@@ -1,0 +1,130 @@
+"""Where rows belong: the merchants that a sender may act for, and their gates."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.connector import Connector
+from paybatch.flow.engine import Engine
+from paybatch.store import directory
+from paybatch.store.directory import Gate
+
+
+class PlaceUnknownError(Exception):
+    """The sender, its merchant or the gate that was named is not known."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A snapshot of who is who, for one sender, with the defaults of a batch."""
+
+    sender_id: int
+    sender: str
+    merchants: dict[str, int]
+    gates: tuple[Gate, ...]
+    merchant_id: int
+    gate_id: int
+
+    @cached_property
+    def gate_table(self) -> pl.DataFrame:
+        """What the checks need of each gate, one row a gate."""
+        return pl.DataFrame(
+            [
+                {
+                    "gate_id": gate.id,
+                    "gate_is_test": gate.mode == "test",
+                    "gate_currency": gate.currencies[0] if len(gate.currencies) == 1 else None,
+                    "gate_currencies": list(gate.currencies),
+                    "zero_brands": sorted(gate.capabilities.zero_authorization_brands),
+                    "cvv_required": gate.capabilities.cvv_required,
+                }
+                for gate in self.gates
+            ],
+            schema={
+                "gate_id": pl.Int32,
+                "gate_is_test": pl.Boolean,
+                "gate_currency": pl.String,
+                "gate_currencies": pl.List(pl.String),
+                "zero_brands": pl.List(pl.String),
+                "cvv_required": pl.Boolean,
+            },
+        )
+
+    @cached_property
+    def gate_names(self) -> pl.DataFrame:
+        """Each gate's name: ``merchant_id, gate_name, named_gate_id``."""
+        return pl.DataFrame(
+            [(gate.merchant_id, gate.name, gate.id) for gate in self.gates],
+            schema={"merchant_id": pl.Int32, "gate_name": pl.String, "named_gate_id": pl.Int32},
+            orient="row",
+        )
+
+    @cached_property
+    def default_gates(self) -> dict[int, int]:
+        """Each merchant's default gate; the batch's own gate for the batch's merchant."""
+        found = {gate.merchant_id: gate.id for gate in self.gates if gate.is_default}
+        return {**found, self.merchant_id: self.gate_id}
+
+    @cached_property
+    def test_values(self) -> list[str]:
+        """The numbers that skip check-digit rules on gates in test mode."""
+        testing = {gate.connector for gate in self.gates if gate.mode == "test"}
+        return sorted({v for name in testing for v in registry.connectors()[name].test_values})
+
+    def gate(self, gate_id: int) -> Gate:
+        """Give a gate by its id."""
+        return next(gate for gate in self.gates if gate.id == gate_id)
+
+    def connector(self, gate_id: int) -> Connector:
+        """Give the connector of a gate."""
+        return registry.connectors()[self.gate(gate_id).connector]
+
+    def capabilities(self, gate_id: int) -> Capabilities:
+        """Give what a gate can do."""
+        return self.gate(gate_id).capabilities
+
+
+def find_place(
+    engine: Engine, sender: str, merchant: str | None = None, gate: str | None = None
+) -> Place:
+    """Look up a sender with its merchants and gates, and the defaults that a batch names.
+
+    Raises:
+        PlaceUnknownError: One of the names is not known, or a default is needed and missing.
+    """
+    with engine.database.transaction() as connection:
+        sender_id = directory.find_sender(connection, sender)
+        if sender_id is None:
+            raise PlaceUnknownError(
+                f"There is no sender {sender!r}. Make one with `paybatch merchant add`."
+            )
+        merchants = directory.merchants_of_sender(connection, sender_id)
+        gates = directory.gates_of_merchants(connection, list(merchants.values()))
+    return _with_defaults(sender_id, sender, merchants, gates, merchant, gate)
+
+
+def _with_defaults(
+    sender_id: int,
+    sender: str,
+    merchants: dict[str, int],
+    gates: list[Gate],
+    merchant: str | None,
+    gate: str | None,
+) -> Place:
+    if not merchants:
+        raise PlaceUnknownError(f"Sender {sender!r} acts for no merchant yet.")
+    if merchant is not None and merchant not in merchants:
+        raise PlaceUnknownError(
+            f"Sender {sender!r} acts for no merchant {merchant!r}; "
+            f"it acts for {', '.join(merchants)}."
+        )
+    merchant_id = merchants[merchant] if merchant else next(iter(merchants.values()))
+    own = [each for each in gates if each.merchant_id == merchant_id]
+    wanted = [each for each in own if (each.name == gate if gate else each.is_default)]
+    if not wanted:
+        names = ", ".join(each.name for each in own) or "none"
+        raise PlaceUnknownError(f"The merchant has no gate {gate!r}; its gates: {names}.")
+    return Place(sender_id, sender, merchants, tuple(gates), merchant_id, wanted[0].id)

@@ -1,0 +1,202 @@
+"""Receive: take a file in. Its bytes are stored encrypted, its language is found out.
+
+The same bytes of the same sender are taken once. A unique key of the database decides, so that it
+holds for two uploads at the same moment.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from paybatch import registry
+from paybatch.domain.delimited import Delimited, FileRefused, open_delimited
+from paybatch.domain.dialect import Dialect
+from paybatch.domain.unpack import unpack
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.texts import Layout, lay_out
+from paybatch.store import batches, directory
+from paybatch.store.database import ConstraintError
+from paybatch.store.keys import FileHasher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """How a file is handed in: what the sender says about it."""
+
+    file_name: str
+    dialect: str | None = None
+    kind: str | None = None
+    policy: str = "valid-rows"
+    again: bool = False
+
+
+class SeenBeforeError(Exception):
+    """The sender handed in the same bytes before."""
+
+    def __init__(self, batch_id: int, state: str) -> None:
+        super().__init__(f"batch {batch_id} ({state}) has the same bytes")
+        self.batch_id = batch_id
+        self.state = state
+
+
+class RequestWrongError(Exception):
+    """The dialect, kind or policy that was named is not known."""
+
+
+def choose_dialect(names: list[str], wanted: str | None) -> Dialect:
+    """Give the dialect that was named, or that whose marks the header carries most of.
+
+    Raises:
+        RequestWrongError: No dialect has that name.
+        FileRefused: ``dialect_unknown``: no dialect knows these columns.
+    """
+    known = registry.dialects()
+    if wanted is not None:
+        if wanted not in known:
+            raise RequestWrongError(f"There is no dialect {wanted!r}; known: {', '.join(known)}.")
+        return known[wanted]
+    header = set(names)
+    scores = {
+        name: (len(header & dialect.marks), len(header & set(dialect.columns)))
+        for name, dialect in known.items()
+    }
+    best = max(scores, key=lambda name: scores[name])
+    if scores[best] == (0, 0):
+        shown = ", ".join(name[:60] for name in names[:10])
+        raise FileRefused(
+            "dialect_unknown",
+            f"Line 1: no dialect knows these columns: {shown}. See `paybatch dialects`; a sample "
+            "file of each comes from `paybatch sample DIALECT`.",
+        )
+    return known[best]
+
+
+def open_file(
+    engine: Engine, source: Iterable[bytes], request: Request, rows_per_block: int
+) -> tuple[Delimited, Layout]:
+    """Open a file that is not stored: for the dry run.
+
+    Raises:
+        FileRefused: It cannot be read as a whole.
+    """
+    if request.kind is not None and request.kind not in registry.kinds():
+        raise RequestWrongError(
+            f"There is no kind {request.kind!r}; known: {', '.join(registry.kinds())}."
+        )
+    opened = open_delimited(
+        unpack(source, max_bytes=engine.settings.file_bytes_max),
+        max_columns=engine.settings.columns_max,
+        lines_per_block=rows_per_block,
+    )
+    dialect = choose_dialect(opened.names, request.dialect)
+    return opened, lay_out(dialect, opened.names, request.kind)
+
+
+def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Request) -> int:
+    """Store a file and its batch; give the batch's id. Nothing is kept when it is refused.
+
+    Raises:
+        FileRefused: It cannot be read as a whole.
+        SeenBeforeError: The same bytes were handed in before, and ``again`` is not set.
+    """
+    with engine.database.transaction() as connection:
+        batch_id = batches.next_number(connection)
+    key = engine.keys.new_data_key()
+    counted = _Counted(source, engine.keys.file_hasher())
+    name = blob_name(batch_id)
+    try:
+        byte_count = engine.blobs.put_encrypted(
+            name, unpack(counted, max_bytes=engine.settings.file_bytes_max), key
+        )
+        values = {
+            "id": batch_id,
+            "sender_id": place.sender_id,
+            "merchant_id": place.merchant_id,
+            "gate_id": place.gate_id,
+            "kind": request.kind,
+            "file_name": request.file_name,
+            "content_hash": counted.hasher.hexdigest(),
+            "byte_count": byte_count,
+            "policy": request.policy,
+            "nonce": secrets.token_bytes(16),
+            "wrapped_key": key.wrapped(name),
+            "created_at": engine.clock(),
+            **_description(engine, name, key_blocks(engine, name, key.wrapped(name)), request),
+        }
+        _insert(engine, values, again=request.again)
+    except BaseException:
+        engine.blobs.delete(name)
+        raise
+    return batch_id
+
+
+def blob_name(batch_id: int) -> str:
+    """Name the blob of a batch's upload."""
+    return f"upload/{batch_id}"
+
+
+def key_blocks(engine: Engine, name: str, wrapped: bytes) -> Iterator[bytes]:
+    """Read a stored upload piece by piece."""
+    return engine.blobs.read_encrypted(name, engine.keys.unwrap(wrapped, name))
+
+
+def _description(
+    engine: Engine, name: str, pieces: Iterator[bytes], request: Request
+) -> dict[str, object]:
+    opened, layout = open_file(engine, pieces, request, engine.settings.chunk_rows)
+    shape = opened.shape
+    return {
+        "dialect": layout.dialect.name,
+        "columns": opened.names,
+        "shape": {
+            "encoding": shape.encoding,
+            "has_bom": shape.has_bom,
+            "separator": shape.separator,
+            "line_end": shape.line_end,
+        },
+    }
+
+
+def _insert(engine: Engine, values: dict[str, object], *, again: bool) -> None:
+    sender_id, content = values["sender_id"], values["content_hash"]
+    assert isinstance(sender_id, int)
+    assert isinstance(content, str)
+    while True:
+        with engine.database.transaction() as connection:
+            holders = batches.holders_of_content(connection, sender_id, content)
+        if holders and not again:
+            raise SeenBeforeError(holders[0][0], holders[0][1])
+        occurrence = holders[0][2] + 1 if holders else 0
+        try:
+            with engine.database.transaction() as connection:
+                batches.insert_batch(connection, {**values, "occurrence": occurrence})
+                action = "batch.received_again" if holders else "batch.received"
+                directory.record(
+                    connection,
+                    engine.clock(),
+                    f"sender:{sender_id}",
+                    action,
+                    f"batch:{values['id']}",
+                    file_name=str(values["file_name"]),
+                    content_hash=content,
+                    earlier=holders[0][0] if holders else None,
+                )
+        except ConstraintError as error:
+            if error.constraint != "batch_content":
+                raise
+            continue  # another upload of the same bytes was faster: look again
+        return
+
+
+class _Counted:
+    """Passes pieces through a hasher."""
+
+    def __init__(self, source: Iterable[bytes], hasher: FileHasher) -> None:
+        self._source = source
+        self.hasher = hasher
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._source:
+            self.hasher.update(piece)
+            yield piece

@@ -1,0 +1,15 @@
+"""Tallies: counts and sums of rows by kind, state, reason and currency."""
+
+import polars as pl
+
+_KEYS = ("kind", "state", "reason", "currency")
+
+
+def tally(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count rows with ``kind, state, reason, currency, amount_minor``; approved sums if given."""
+    approved = pl.col("approved_minor") if "approved_minor" in rows.columns else pl.lit(0)
+    return rows.group_by(_KEYS, maintain_order=True).agg(
+        row_count=pl.len(),
+        requested_minor=pl.col("amount_minor").sum(),
+        approved_minor=approved.sum(),
+    )

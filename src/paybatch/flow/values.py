@@ -1,0 +1,91 @@
+"""From text to typed values: what the checks and the engine work with.
+
+Adds to a table of text fields: ``merchant_id, gate_id, currency_code, requested_minor, expiry,
+brand, masked, expiry_month`` and the typed parts of the amount. Where a text is wrong the typed
+value is null, and the check says so.
+"""
+
+import polars as pl
+
+from paybatch.domain import cards, fields, money
+from paybatch.domain.columns import NEW_PAYMENT
+from paybatch.domain.masking import mask_account, mask_number
+from paybatch.flow.place import Place
+from paybatch.flow.texts import Layout
+
+PARTS = ("surcharge_minor", "tax_minor", "tip_minor", "shipping_minor", "discount_minor")
+NEEDED = (
+    *(field.name for field in NEW_PAYMENT if not field.name.startswith(("billing", "shipping_"))),
+    *("shipping_minor", "payment", "final"),
+)
+
+
+def typed(layout: Layout, place: Place, texts: pl.DataFrame) -> pl.DataFrame:
+    """Add the typed values; every field that a rule may name is there, null if the file has none."""
+    absent = [pl.lit(None, pl.String).alias(name) for name in NEEDED if name not in texts.columns]
+    frame = _placed(place, texts.with_columns(absent))
+    frame = frame.join(place.gate_table, on="gate_id", how="left", maintain_order="left")
+    frame = frame.with_columns(
+        *(_minor(name).alias(f"{name}_value") for name in PARTS),
+        currency_code=pl.coalesce("currency", "gate_currency"),
+        expiry=fields.EXPIRY.read(pl.col("card_expiry")),
+        final_value=pl.col("final") == "true",
+        brand=_brand(),
+        masked=_masked(),
+    )
+    frame = frame.with_columns(exponent=money.exponent_of(pl.col("currency_code")))
+    return frame.with_columns(requested_minor=_requested())
+
+
+def _minor(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Int64, strict=False)
+
+
+def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
+    """Add ``merchant_id`` and ``gate_id``; null where a name is unknown, 0 = the payment's gate."""
+    named = pl.col("merchant").replace_strict(
+        place.merchants, default=None, return_dtype=pl.Int32
+    )
+    merchant = pl.when(pl.col("merchant").is_null()).then(pl.lit(place.merchant_id, pl.Int32))
+    frame = frame.with_columns(merchant_id=merchant.otherwise(named))
+    default = pl.col("merchant_id").replace_strict(
+        place.default_gates, default=None, return_dtype=pl.Int32
+    )
+    unnamed = pl.when(pl.col("payment").is_not_null()).then(0).otherwise(default)
+    if frame["gate"].null_count() == frame.height:
+        return frame.with_columns(gate_id=unnamed)
+    joined = frame.join(
+        place.gate_names,
+        left_on=["merchant_id", "gate"],
+        right_on=["merchant_id", "gate_name"],
+        how="left",
+        maintain_order="left",
+    )
+    gate = pl.when(pl.col("gate").is_null()).then(unnamed).otherwise(pl.col("named_gate_id"))
+    return joined.with_columns(gate_id=gate).drop("named_gate_id")
+
+
+def _requested() -> pl.Expr:
+    """Give the amount in minor units, from whichever column carries it."""
+    exempt = pl.col("surcharge_exempt") == "true"
+    surcharge = pl.when(exempt.fill_null(value=False)).then(0).otherwise(
+        pl.col("surcharge_minor_value").fill_null(0)
+    )
+    untaxed = (pl.col("tax_exempt") == "true").fill_null(value=False)
+    tax = pl.when(untaxed).then(0).otherwise(pl.col("tax_minor_value").fill_null(0))
+    return pl.coalesce(
+        _minor("amount_minor"),
+        money.minor_from_decimal(pl.col("amount"), pl.col("exponent")),
+        _minor("base_amount_minor") + surcharge + tax,
+    )
+
+
+def _brand() -> pl.Expr:
+    bank = pl.when(pl.col("account_number").is_not_null()).then(pl.lit("bank"))
+    card = cards.brand_of(pl.col("card_number"))
+    return pl.coalesce(card, bank)
+
+
+def _masked() -> pl.Expr:
+    card, account = pl.col("card_number"), pl.col("account_number")
+    return pl.coalesce(mask_number(card), mask_account(account))

@@ -1,0 +1,86 @@
+"""Vault: numbers go in while rows are accepted, and nothing but their ids comes out."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+from psycopg import Connection
+
+from paybatch.flow.engine import Engine
+from paybatch.store import numbers
+from paybatch.store.database import Row
+from paybatch.store.keys import DataKey
+
+KNOWN_MAX = 2_000_000
+
+
+def keep_numbers(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:
+    """Store the numbers of these rows and give the rows with ``number_id``, without the numbers.
+
+    A short transaction of its own, numbers in the order of their keys, so that two blocks at once
+    do not wait for each other in a circle. Numbers that this process has seen are not sent again.
+    """
+    account = pl.concat_str("routing_number", pl.lit(":"), "account_number")
+    rows = rows.with_columns(number=pl.coalesce("card_number", account))
+    if not rows["number"].count():
+        return rows.drop("number", "card_number", "account_number")
+    ids = engine.keys.fingerprints(rows["number"])
+    rows = rows.with_columns(number_id=pl.coalesce(pl.lit(ids), "number_id"))
+    _keep_new(engine, rows.filter(pl.col("number").is_not_null()))
+    return rows.drop("number", "card_number", "account_number")
+
+
+def _keep_new(engine: Engine, rows: pl.DataFrame) -> None:
+    distinct = rows.select(
+        "merchant_id", "number", "brand", "masked", id="number_id", bank_code="routing_number"
+    ).unique(["merchant_id", "id"])
+    keys = list(zip(distinct["merchant_id"], distinct["id"], strict=True))
+    fresh = distinct.filter(pl.Series([key not in engine.known_numbers for key in keys]))
+    if fresh.is_empty():
+        return
+    sealed = engine.keys.seal_numbers(fresh["number"], fresh["id"])
+    with engine.database.transaction() as connection:
+        numbers.keep_numbers(connection, fresh.with_columns(sealed=sealed))
+    if len(engine.known_numbers) > KNOWN_MAX:
+        engine.known_numbers.clear()
+    engine.known_numbers.update(keys)
+
+
+def seal_secrets(key: DataKey, rows: pl.DataFrame, context: str) -> bytes:
+    """Seal the secrets of rows (``line, card_cvv``) together."""
+    secrets = {str(line): cvv for line, cvv in rows.select("line", "card_cvv").iter_rows()}
+    return key.seal(json.dumps(secrets).encode(), context)
+
+
+def secret_context(batch_id: int, chunk_number: int) -> str:
+    """Name what sealed secrets belong to: they open nowhere else."""
+    return f"secrets/{batch_id}/{chunk_number}"
+
+
+def take_secrets(
+    connection: Connection[Row],
+    key: DataKey | None,
+    batch_id: int,
+    lines: Sequence[int],
+    not_before: datetime,
+) -> dict[int, str]:
+    """Take the secrets of these lines out of the database; they live on in memory only.
+
+    In the transaction that settles the rows. What is older than ``not_before`` is deleted unread.
+    """
+    wanted = set(lines)
+    found: dict[int, str] = {}
+    for chunk, sealed, stored_at in numbers.secrets_of_lines(
+        connection, batch_id, (min(wanted), max(wanted))
+    ):
+        if key is None or stored_at < not_before:
+            numbers.replace_secrets(connection, batch_id, chunk, None)
+            continue
+        context = secret_context(batch_id, chunk)
+        block = {int(line): cvv for line, cvv in json.loads(key.open(sealed, context)).items()}
+        found |= {line: cvv for line, cvv in block.items() if line in wanted}
+        left = {line: cvv for line, cvv in block.items() if line not in wanted}
+        rest = key.seal(json.dumps(left).encode(), context) if left else None
+        numbers.replace_secrets(connection, batch_id, chunk, rest)
+    return found

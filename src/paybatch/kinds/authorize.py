@@ -1,0 +1,48 @@
+"""Authorize: reserve an amount on the payer's card, to be captured later.
+
+When: goods are shipped later, or the final amount is not known yet. The amount is held, not
+debited; a capture takes it, a void releases it.
+
+Sources: filebatch ``authorize``; Commerce Web Services ``Authorize``; OPPWA ``PA``.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns
+from paybatch.domain.connector import Verb
+from paybatch.domain.kind import AmountRule, Fault, Kind, NewPayment, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.reasons import Reason
+
+_approved = pl.col("approved_minor")
+
+KIND = Kind(
+    name="authorize",
+    title="Authorization",
+    group="New payments",
+    verb=Verb.AUTHORIZE,
+    subject=Subject.NEW_PAYMENT,
+    fields=columns.NEW_PAYMENT,
+    amount=AmountRule.POSITIVE,
+    faults=(
+        Fault(
+            Reason.VALUE_NOT_ALLOWED,
+            "account_number",
+            pl.col("account_number").is_not_null(),
+        ),
+    ),
+    effect=NewPayment(amounts={"authorized": _approved}),
+    transfers=(Transfer(Account.HOLD, Account.HOLD_CONTRA, _approved),),
+    opposite="void",
+    permission="authorize",
+    risk=Risk.TAKES,
+    samples=(
+        {
+            "amount_minor": "5000",
+            "currency": "USD",
+            "card_number": "5555555555554444",
+            "card_expiry": "11/39",
+            "reference": "order-2001",
+        },
+    ),
+)

@@ -1,0 +1,41 @@
+"""Credit: give money to a payer without an earlier payment (a stand-alone refund).
+
+When: the first payment is not known here, or was made elsewhere. It needs the full means. Where
+the payment is known, a refund is safer: it can never give back more than was taken.
+
+Sources: filebatch ``credit``; Commerce Web Services ``ReturnUnlinked``; OPPWA ``CD``; Sips
+``credit``.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns
+from paybatch.domain.connector import Verb
+from paybatch.domain.kind import AmountRule, Kind, NewPayment, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+
+_approved = pl.col("approved_minor")
+
+KIND = Kind(
+    name="credit",
+    title="Credit",
+    group="New payments",
+    verb=Verb.CREDIT,
+    subject=Subject.NEW_PAYMENT,
+    fields=columns.NEW_PAYMENT,
+    amount=AmountRule.POSITIVE,
+    effect=NewPayment(amounts={"authorized": _approved, "captured": _approved}),
+    transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
+    opposite="void",
+    permission="credit",
+    risk=Risk.GIVES,
+    samples=(
+        {
+            "amount_minor": "700",
+            "currency": "USD",
+            "card_number": "4111111111111111",
+            "card_expiry": "12/39",
+            "reference": "credit-3001",
+        },
+    ),
+)

@@ -1,0 +1,59 @@
+"""Refund: give back a captured payment, or a part of it, to the payer.
+
+When: goods come back. Several partial refunds are allowed up to what was captured; some gates
+refund settled payments only, some allow a little more than was captured.
+
+Sources: Commerce Web Services ``ReturnById``; Sips ``refund``; OPPWA ``RF``; FluidPay refund.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns, payment
+from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.connector import Verb
+from paybatch.domain.kind import AmountRule, ChangeAmounts, Fault, Kind, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.payment import Status
+from paybatch.domain.reasons import Reason
+
+_approved = pl.col("approved_minor")
+
+
+def _statuses(capabilities: Capabilities) -> frozenset[Status]:
+    settled = frozenset({Status.SETTLED, Status.PARTIALLY_REFUNDED})
+    captured = frozenset({Status.CAPTURED, Status.PARTIALLY_CAPTURED})
+    return settled | captured if capabilities.refund_before_settlement else settled
+
+
+def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
+    if capabilities.refund_before_settlement:
+        return ()
+    waiting = (payment.kept() > 0) & (pl.col("settled") < payment.kept())
+    return (Fault(Reason.NOT_SETTLED_YET, "payment", waiting),)
+
+
+def _left(capabilities: Capabilities) -> pl.Expr:
+    ceiling = payment.kept() * (100 + capabilities.refund_excess_percent) // 100
+    return ceiling - pl.col("refunded") - pl.col("reserved_refund")
+
+
+KIND = Kind(
+    name="refund",
+    title="Refund",
+    group="Follow-ups",
+    verb=Verb.REFUND,
+    subject=Subject.PAYMENT,
+    fields=columns.FOLLOW_UP,
+    required=frozenset({"payment"}),
+    amount=AmountRule.LEFT,
+    statuses=_statuses,
+    refusals=_refusals,
+    left=_left,
+    reserves="reserved_refund",
+    effect=ChangeAmounts(amounts={"refunded": _approved}),
+    transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
+    opposite=None,
+    permission="refund",
+    risk=Risk.GIVES,
+    samples=({"payment": "order-1001", "amount_minor": "250", "currency": "USD"},),
+)

@@ -1,0 +1,49 @@
+"""Sale: take an amount from a payer at once (authorization and capture in one step).
+
+When: the goods are ready or the service is rendered. The amount is authorized and captured; it is
+settled with the gate's next close of day. A processor may approve less than was asked for.
+
+Sources: filebatch ``sale``; Commerce Web Services ``AuthorizeAndCapture``; OPPWA ``DB``.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns
+from paybatch.domain.connector import Verb
+from paybatch.domain.kind import AmountRule, Kind, NewPayment, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+
+_approved = pl.col("approved_minor")
+
+KIND = Kind(
+    name="sale",
+    title="Sale",
+    group="New payments",
+    verb=Verb.SALE,
+    subject=Subject.NEW_PAYMENT,
+    fields=columns.NEW_PAYMENT,
+    amount=AmountRule.POSITIVE,
+    effect=NewPayment(amounts={"authorized": _approved, "captured": _approved}),
+    transfers=(Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved),),
+    opposite="void",
+    permission="sale",
+    risk=Risk.TAKES,
+    samples=(
+        {
+            "amount_minor": "1250",
+            "currency": "USD",
+            "card_number": "4111111111111111",
+            "card_expiry": "12/39",
+            "reference": "order-1001",
+        },
+        {
+            "amount_minor": "9900",
+            "currency": "USD",
+            "account_number": "1234567890",
+            "routing_number": "021000021",
+            "account_type": "checking",
+            "sec_code": "WEB",
+            "reference": "order-1002",
+        },
+    ),
+)

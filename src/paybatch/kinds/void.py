@@ -1,0 +1,72 @@
+"""Void: undo a payment, or a part of it, before it is settled.
+
+When: an order is cancelled the same day. What is only authorized is released; what is captured and
+not settled is cancelled, where the gate can. A settled payment is never voided, and a void is
+never turned into a refund.
+
+Sources: Commerce Web Services ``Undo``; Sips ``cancel``; OPPWA ``RV`` of a PA; FluidPay void.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns, payment
+from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.connector import Verb
+from paybatch.domain.kind import AmountRule, ChangeAmounts, Fault, Kind, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.payment import Status
+from paybatch.domain.reasons import Reason
+
+_approved = pl.col("approved_minor")
+_released = pl.min_horizontal(_approved, payment.open_hold())
+_cancelled = _approved - _released
+_taken = pl.when(pl.col("origin") != "credit")
+_given = pl.when(pl.col("origin") == "credit")
+
+_captured = frozenset({Status.PARTIALLY_CAPTURED, Status.CAPTURED, Status.PARTIALLY_REFUNDED})
+
+
+def _statuses(capabilities: Capabilities) -> frozenset[Status]:
+    held = frozenset({Status.AUTHORIZED, Status.PARTIALLY_CAPTURED})
+    return held | _captured | {Status.CREDITED} if capabilities.void_captured else held
+
+
+def _left(capabilities: Capabilities) -> pl.Expr:
+    hold = payment.open_hold() - pl.col("reserved_capture") - pl.col("reserved_void")
+    if not capabilities.void_captured:
+        return hold
+    unsettled = pl.col("captured") - pl.col("settled") - pl.col("cancelled")
+    returned = pl.col("refunded") + pl.col("reserved_refund")
+    return hold + pl.max_horizontal(unsettled - returned, 0)
+
+
+def _refusals(_: Capabilities) -> tuple[Fault, ...]:
+    settled = (pl.col("settled") > 0) & (pl.col("settled") >= payment.kept())
+    return (Fault(Reason.SETTLED_ALREADY, "payment", settled),)
+
+
+KIND = Kind(
+    name="void",
+    title="Void",
+    group="Follow-ups",
+    verb=Verb.VOID,
+    subject=Subject.PAYMENT,
+    fields=columns.FOLLOW_UP,
+    required=frozenset({"payment"}),
+    amount=AmountRule.LEFT,
+    statuses=_statuses,
+    refusals=_refusals,
+    left=_left,
+    whole_only=lambda capabilities: not capabilities.partial_void,
+    reserves="reserved_void",
+    effect=ChangeAmounts(amounts={"released": _released, "cancelled": _cancelled}),
+    transfers=(
+        Transfer(Account.HOLD_CONTRA, Account.HOLD, _released),
+        Transfer(Account.MERCHANT, Account.RECEIVABLE, _taken.then(_cancelled).otherwise(0)),
+        Transfer(Account.RECEIVABLE, Account.MERCHANT, _given.then(_cancelled).otherwise(0)),
+    ),
+    opposite=None,
+    permission="void",
+    risk=Risk.MARK,
+    samples=({"payment": "order-1001"},),
+)

@@ -1,0 +1,46 @@
+"""All settings, in one class; each is an environment variable ``PAYBATCH_<NAME>``."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _default_home() -> Path:
+    """Root gets a folder that the database's own user can reach; others their data folder."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/paybatch")
+    return Path(platformdirs.user_data_dir("paybatch"))
+
+
+class Settings(BaseSettings):
+    """How this installation runs."""
+
+    model_config = SettingsConfigDict(env_prefix="PAYBATCH_", extra="ignore")
+
+    database_url: str | None = Field(
+        default=None, description="A PostgreSQL server (16 or later) in place of the embedded one."
+    )
+    home: Path = Field(
+        default_factory=_default_home,
+        description="Folder of the embedded database, the blobs and the keys.",
+    )
+    blob_url: str | None = Field(
+        default=None, description="Where uploads are kept: s3://, gs://, az:// or a folder."
+    )
+    sender: str = Field(default="local", description="Who hands in batches by the command line.")
+    threads: int = Field(default=2, ge=1, le=64, description="How many chunks are worked at once.")
+    chunk_rows: int = Field(
+        default=50_000, ge=1, le=200_000, description="How many rows are claimed at once."
+    )
+    stop_chunk_rows: int = Field(
+        default=500, ge=1, le=200_000, description="The same for a batch that may stop early."
+    )
+    secret_hours: float = Field(
+        default=24.0, gt=0, le=24, description="How long a CVV may wait to be sent."
+    )
+    file_bytes_max: int = Field(default=10 * 2**30, description="Size of a file, unpacked.")
+    columns_max: int = Field(default=1_000, description="Columns of a file.")
+    cell_characters_max: int = Field(default=65_536, description="Length of a cell.")

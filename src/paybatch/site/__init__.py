@@ -1,0 +1,1 @@
+"""Django's part of the house: for now the migrations only."""

@@ -1,0 +1,1 @@
+"""The one history of migrations; each runs a file of ``store/schema``."""

@@ -1,0 +1,1 @@
+"""PostgreSQL, keys and blobs: the only place that writes state down."""

@@ -1,0 +1,209 @@
+"""Batches and their chunks: one function for each statement."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from paybatch.domain.lifecycle import BatchState, states_before
+from paybatch.store.database import Row
+from paybatch.store.statements import statements
+
+_SQL = statements("batch")
+_CHUNK = statements("chunk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A received file with its policy and progress, as table ``batch`` holds it."""
+
+    id: int
+    sender_id: int
+    sender: str
+    merchant_id: int
+    merchant: str
+    gate_id: int
+    dialect: str
+    kind: str | None
+    file_name: str
+    content_hash: str
+    byte_count: int
+    shape: dict[str, Any]
+    columns: list[str]
+    policy: str
+    state: str
+    refusal: str | None
+    nonce: bytes
+    wrapped_key: bytes | None
+    row_count: int
+    has_subjects: bool
+    created_at: datetime
+    released_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A part of a batch that is claimed and settled at once."""
+
+    number: int
+    kind: str
+    first_line: int
+    last_line: int
+    merchant_ids: list[int]
+    attempt: int = 0
+    state: str = "loaded"
+    row_count: int = 0
+    rejected_count: int = 0
+
+
+def next_number(connection: Connection[Row]) -> int:
+    """Take the number of a new batch, or of a block of ids for single calls."""
+    row = connection.execute(_SQL["next_number"]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def insert_batch(connection: Connection[Row], values: Mapping[str, Any]) -> None:
+    """Write a received batch.
+
+    Raises:
+        ConstraintError: ``batch_content``: another batch of the sender holds the same bytes.
+    """
+    shape = json.dumps(values["shape"])
+    connection.execute(_SQL["insert_batch"], {**values, "shape": shape})
+
+
+def holders_of_content(
+    connection: Connection[Row], sender_id: int, content_hash: str
+) -> list[tuple[int, str, int]]:
+    """Give (id, state, occurrence) of the batches that hold the same bytes, newest first."""
+    parameters = {"sender_id": sender_id, "content_hash": content_hash}
+    rows = connection.execute(_SQL["holders_of_content"], parameters).fetchall()
+    return [(int(row[0]), str(row[1]), int(row[2])) for row in rows]
+
+
+def get_batch(connection: Connection[Row], batch_id: int) -> Batch | None:
+    """Read one batch."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_SQL["get_batch"], {"id": batch_id}).fetchone()
+    return Batch(**row) if row else None
+
+
+def list_batches(connection: Connection[Row], before: int, limit: int) -> list[dict[str, Any]]:
+    """List batches below an id, newest first."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        parameters = {"before": before, "limit": limit}
+        return cursor.execute(_SQL["list_batches"], parameters).fetchall()
+
+
+def move_batch(
+    connection: Connection[Row],
+    batch_id: int,
+    target: BatchState,
+    at: datetime,
+    *,
+    refusal: str | None = None,
+    holds_content: bool = True,
+) -> bool:
+    """Move a batch along an arrow of its lifecycle; False when no arrow leads there from here."""
+    parameters = {
+        "id": batch_id,
+        "state": target.value,
+        "sources": states_before(target),
+        "at": at,
+        "refusal": refusal,
+        "holds_content": holds_content,
+    }
+    return connection.execute(_SQL["move_batch"], parameters).fetchone() is not None
+
+
+def set_accepted(
+    connection: Connection[Row], batch_id: int, *, row_count: int, has_subjects: bool
+) -> None:
+    """Note what accepting a batch found."""
+    parameters = {"id": batch_id, "row_count": row_count, "has_subjects": has_subjects}
+    connection.execute(_SQL["set_accepted"], parameters)
+
+
+def destroy_key(connection: Connection[Row], batch_id: int) -> None:
+    """Destroy a batch's data key; its secrets cannot be read by anybody from here on."""
+    connection.execute(_SQL["destroy_key"], {"id": batch_id})
+
+
+def has_sent(connection: Connection[Row], batch_id: int) -> bool:
+    """Tell whether any operation of a batch went out or settled."""
+    row = connection.execute(_SQL["has_sent"], {"id": batch_id}).fetchone()
+    return bool(row and row[0])
+
+
+def unfinished(connection: Connection[Row]) -> list[int]:
+    """List the batches that have work, oldest first."""
+    return [int(row[0]) for row in connection.execute(_SQL["unfinished"]).fetchall()]
+
+
+def insert_chunk(connection: Connection[Row], batch_id: int, chunk: Chunk) -> None:
+    """Note that a block of lines is stored.
+
+    Raises:
+        ConstraintError: ``chunk_pkey``: the block is stored already.
+    """
+    parameters = {
+        "batch_id": batch_id,
+        "number": chunk.number,
+        "kind": chunk.kind,
+        "first_line": chunk.first_line,
+        "last_line": chunk.last_line,
+        "merchant_ids": chunk.merchant_ids,
+        "row_count": chunk.row_count,
+        "rejected_count": chunk.rejected_count,
+    }
+    connection.execute(_CHUNK["insert_chunk"], parameters)
+
+
+def _chunks(
+    connection: Connection[Row], name: str, parameters: Mapping[str, Any]
+) -> list[Chunk]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return [Chunk(**row) for row in cursor.execute(_CHUNK[name], parameters).fetchall()]
+
+
+def list_chunks(connection: Connection[Row], batch_id: int) -> list[Chunk]:
+    """List the chunks of a batch in order."""
+    return _chunks(connection, "list_chunks", {"batch_id": batch_id})
+
+
+def take_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
+    """Take a ready chunk of a running batch; others skip it until this transaction ends."""
+    found = _chunks(connection, "take_chunk", {"batch_id": batch_id})
+    return found[0] if found else None
+
+
+def loaded_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
+    """Take a chunk that is not worked yet, whatever the batch's state."""
+    found = _chunks(connection, "loaded_chunk", {"batch_id": batch_id})
+    return found[0] if found else None
+
+
+def finish_chunk(
+    connection: Connection[Row], batch_id: int, number: int, fault_count: int
+) -> bool:
+    """Mark a chunk settled; False when it was not open any more."""
+    parameters = {"batch_id": batch_id, "number": number, "fault_count": fault_count}
+    return connection.execute(_CHUNK["finish_chunk"], parameters).fetchone() is not None
+
+
+def cancel_chunk(connection: Connection[Row], batch_id: int, number: int) -> None:
+    """Mark a chunk cancelled."""
+    connection.execute(_CHUNK["cancel_chunk"], {"batch_id": batch_id, "number": number})
+
+
+def progress(connection: Connection[Row], batch_id: int) -> tuple[int, int, int]:
+    """Give (chunks not worked, chunks in all, faults so far)."""
+    row = connection.execute(_CHUNK["progress"], {"batch_id": batch_id}).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1]), int(row[2])

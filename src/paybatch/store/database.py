@@ -1,0 +1,101 @@
+"""The connection to PostgreSQL: a pool, transactions, and tables in and out by ``COPY``."""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import polars as pl
+import psycopg
+from psycopg import Connection
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, Any]
+
+POOL_CONNECTIONS_MAX = 40
+CONNECT_TIMEOUT_SECONDS = 15
+
+
+class DatabaseGoneError(Exception):
+    """The database does not answer or broke off; what was committed stands."""
+
+
+class ConstraintError(Exception):
+    """A rule of the database refused a write; ``constraint`` names the rule."""
+
+    def __init__(self, constraint: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.constraint = constraint
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
+            url,
+            min_size=0,
+            max_size=POOL_CONNECTIONS_MAX,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            kwargs={"options": "-c timezone=UTC", "application_name": "paybatch"},
+            check=None,
+            open=True,
+            reconnect_timeout=1,
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection[Row]]:
+        """Run a block in one transaction; committed at its end, rolled back when it raises.
+
+        Raises:
+            DatabaseGoneError: The server does not answer, is out of disk, or broke off.
+            ConstraintError: A named rule of the database refused a write.
+        """
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except psycopg.errors.IntegrityError as error:
+            name = error.diag.constraint_name or "unnamed"
+            raise ConstraintError(name, str(error)) from error
+        except psycopg.errors.DiskFull as error:
+            raise DatabaseGoneError(
+                "The database's disk is full. Make room, then resume: nothing is lost."
+            ) from error
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise DatabaseGoneError(
+                f"The database does not answer ({str(error).strip().splitlines()[0]}). "
+                "See `paybatch doctor`; what was committed stands, resume when it is back."
+            ) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+
+def copy_in(connection: Connection[Row], statement: LiteralString, frame: pl.DataFrame) -> None:
+    """Send a frame as CSV to a ``COPY ... FROM STDIN (FORMAT csv)`` statement. Null = empty."""
+    if frame.is_empty():
+        return
+    buffer = io.BytesIO()
+    frame.write_csv(buffer, include_header=False)
+    with connection.cursor().copy(statement) as copy:
+        copy.write(buffer.getbuffer())
+
+
+def copy_out(
+    connection: Connection[Row],
+    statement: LiteralString,
+    parameters: Parameters,
+    schema: Mapping[str, pl.DataType],
+) -> pl.DataFrame:
+    """Read a ``COPY (...) TO STDOUT (FORMAT csv)`` statement into a frame of this schema."""
+    with connection.cursor().copy(statement, parameters) as copy:
+        data = b"".join(bytes(piece) for piece in copy)
+    if not data:
+        return pl.DataFrame(schema=dict(schema))
+    booleans = [name for name, kind in schema.items() if kind == pl.Boolean()]
+    read = {name: pl.String() if name in booleans else kind for name, kind in schema.items()}
+    frame = pl.read_csv(data, has_header=False, new_columns=list(schema), schema=read)
+    return frame.with_columns((pl.col(name) == "t").alias(name) for name in booleans)

@@ -1,0 +1,289 @@
+-- name: copy_operations
+-- Stores operations as they were accepted.
+COPY operation (
+    merchant_id, id, batch_id, line, sender_id, kind, gate_id, accepted, payment_id,
+    payment_reference, amount_minor, currency, reference, idempotency_key, number_id, brand,
+    masked, expiry, bank_code, account_type, sec_code, tax_minor, surcharge_minor, tip_minor,
+    shipping_minor, final, has_secret, created_at
+) FROM STDIN (FORMAT csv);
+
+-- name: copy_outcomes
+-- Stores how operations ended; a second outcome of one operation fails on the primary key.
+COPY outcome (
+    merchant_id, id, state, reason, message, payment_id, status, approved_minor, response,
+    processor_code, processor_text, approval_code, avs_result, cvv_result, settled_at
+) FROM STDIN (FORMAT csv);
+
+-- name: copy_row_texts
+-- Stores the rows' own text.
+COPY row_text (batch_id, line, created_on, cells) FROM STDIN (FORMAT csv);
+
+-- name: copy_row_errors
+-- Stores everything that is wrong with rows.
+COPY row_error (batch_id, line, number, reason, column_name, value, message)
+FROM STDIN (FORMAT csv);
+
+-- name: claim_range
+-- The accepted operations of a range of lines, without those that an ordered chunk works.
+COPY (
+    SELECT
+        o.merchant_id, o.id, o.line, o.kind, o.gate_id, o.amount_minor, o.currency,
+        coalesce(o.payment_id, s.payment_id) AS payment_id, s.reason, o.final,
+        encode(uuid_send(o.number_id), 'hex') AS number_id, o.brand, o.masked, o.expiry,
+        o.bank_code, o.account_type, o.sec_code, o.has_secret
+    FROM operation AS o
+    LEFT JOIN operation_subject AS s
+        ON o.merchant_id = s.merchant_id AND o.id = s.operation_id
+    WHERE
+        o.merchant_id = ANY(%(merchant_ids)s)
+        AND o.id BETWEEN %(first_id)s AND %(last_id)s
+        AND o.accepted
+        AND s.chunk_number IS NULL
+    ORDER BY o.id
+) TO STDOUT (FORMAT csv);
+
+-- name: claim_range_plain
+-- The same for a batch in which no row acts on a payment.
+COPY (
+    SELECT
+        o.merchant_id, o.id, o.line, o.kind, o.gate_id, o.amount_minor, o.currency,
+        NULL AS payment_id, NULL AS reason, o.final,
+        encode(uuid_send(o.number_id), 'hex') AS number_id, o.brand, o.masked, o.expiry,
+        o.bank_code, o.account_type, o.sec_code, o.has_secret
+    FROM operation AS o
+    WHERE
+        o.merchant_id = ANY(%(merchant_ids)s)
+        AND o.id BETWEEN %(first_id)s AND %(last_id)s
+        AND o.accepted
+    ORDER BY o.id
+) TO STDOUT (FORMAT csv);
+
+-- name: claim_ordered
+-- The accepted operations of an ordered chunk, in line order.
+COPY (
+    SELECT
+        o.merchant_id, o.id, o.line, o.kind, o.gate_id, o.amount_minor, o.currency,
+        s.payment_id, s.reason, o.final,
+        encode(uuid_send(o.number_id), 'hex') AS number_id, o.brand, o.masked, o.expiry,
+        o.bank_code, o.account_type, o.sec_code, o.has_secret
+    FROM operation_subject AS s
+    INNER JOIN operation AS o ON s.merchant_id = o.merchant_id AND s.operation_id = o.id
+    WHERE s.batch_id = %(batch_id)s AND s.chunk_number = %(chunk_number)s
+    ORDER BY o.id
+) TO STDOUT (FORMAT csv);
+
+-- name: row_cells
+-- One cell of each row of a range, by its place in the file.
+COPY (
+    SELECT t.line, nullif(split_part(t.cells, E'\x1f', %(place)s), '')
+    FROM row_text AS t
+    WHERE t.batch_id = %(batch_id)s AND t.line BETWEEN %(first_line)s AND %(last_line)s
+) TO STDOUT (FORMAT csv);
+
+-- name: report_range
+-- Everything that a result needs of a range of lines: what was accepted and how it ended.
+COPY (
+    SELECT
+        o.line, o.merchant_id, o.id, o.kind, o.gate_id, o.amount_minor, o.currency, o.reference,
+        encode(uuid_send(o.number_id), 'hex'), o.brand, o.masked, o.expiry, o.account_type,
+        o.sec_code, o.tax_minor, o.surcharge_minor, o.tip_minor, o.shipping_minor, o.accepted,
+        extract(EPOCH FROM o.created_at)::bigint,
+        u.state, u.reason, u.message, u.payment_id, u.status, u.approved_minor, u.response,
+        u.processor_code, u.processor_text, u.approval_code, u.avs_result, u.cvv_result,
+        extract(EPOCH FROM u.settled_at)::bigint,
+        t.cells
+    FROM operation AS o
+    LEFT JOIN outcome AS u
+        ON
+            o.merchant_id = u.merchant_id AND o.id = u.id
+            AND u.merchant_id = ANY(%(merchant_ids)s)
+            AND u.id BETWEEN %(first_id)s AND %(last_id)s
+    LEFT JOIN row_text AS t
+        ON
+            o.line = t.line AND t.batch_id = %(batch_id)s
+            AND t.line BETWEEN %(first_line)s AND %(last_line)s
+    WHERE
+        o.merchant_id = ANY(%(merchant_ids)s)
+        AND o.id BETWEEN %(first_id)s AND %(last_id)s
+    ORDER BY o.line
+) TO STDOUT (FORMAT csv);
+
+-- name: first_errors
+-- The first things that were wrong in a batch, by line.
+SELECT line, number, reason, column_name, value, message
+FROM row_error WHERE batch_id = %(batch_id)s ORDER BY line, number LIMIT %(limit)s;
+
+-- name: first_refusals
+-- The first rows that were refused in a batch, with their reason.
+SELECT o.line, u.reason, u.message
+FROM outcome AS u
+INNER JOIN operation AS o ON u.merchant_id = o.merchant_id AND u.id = o.id
+WHERE
+    u.merchant_id = ANY(%(merchant_ids)s)
+    AND u.id BETWEEN %(first_id)s AND %(last_id)s
+    AND u.state = 'rejected'
+ORDER BY u.id
+LIMIT %(limit)s;
+
+-- name: insert_tally
+-- Appends counts and sums.
+INSERT INTO tally (
+    batch_id, kind, state, reason, currency, row_count, requested_minor, approved_minor
+) VALUES (
+    %(batch_id)s, %(kind)s, %(state)s, %(reason)s, %(currency)s, %(row_count)s,
+    %(requested_minor)s, %(approved_minor)s
+);
+
+-- name: tallies
+-- Counts and sums of a batch by state, kind, reason and currency.
+SELECT
+    kind, state, reason, currency, sum(row_count)::bigint AS row_count,
+    sum(requested_minor)::bigint AS requested_minor, sum(approved_minor)::bigint AS approved_minor
+FROM tally WHERE batch_id = %(batch_id)s
+GROUP BY kind, state, reason, currency
+ORDER BY state, kind, currency, reason;
+
+-- name: seen_references
+-- How many of a batch's references earlier batches of the same merchant carried too.
+SELECT count(*) FROM operation AS o
+WHERE
+    o.merchant_id = ANY(%(merchant_ids)s)
+    AND o.id BETWEEN %(first_id)s AND %(last_id)s
+    AND o.accepted AND o.reference IS NOT NULL
+    AND EXISTS (
+        SELECT 1 FROM operation AS e
+        WHERE
+            e.merchant_id = o.merchant_id AND e.reference = o.reference AND e.accepted
+            AND e.batch_id <> o.batch_id
+    );
+
+-- name: known_references
+-- Which of these references the merchant's operations already carry, with their batch.
+SELECT e.reference, max(e.batch_id) AS batch_id
+FROM operation AS e
+WHERE
+    e.merchant_id = %(merchant_id)s AND e.reference = ANY(%(references)s) AND e.accepted
+GROUP BY e.reference;
+
+-- name: resolve_subjects
+-- Finds the payment of every row that acts on one: by id, by the reference of an earlier line of
+-- the same file, or by the merchant's only payment with that reference.
+INSERT INTO operation_subject (merchant_id, operation_id, batch_id, payment_id, reason)
+SELECT
+    o.merchant_id, o.id, %(batch_id)s,
+    CASE WHEN here.found = 1 THEN here.id WHEN elsewhere.found = 1 THEN elsewhere.id END,
+    CASE
+        WHEN here.found = 1 OR elsewhere.found = 1 THEN NULL
+        WHEN here.found > 1 OR elsewhere.found > 1 THEN 'reference_ambiguous'
+        ELSE 'reference_unknown'
+    END
+FROM operation AS o
+LEFT JOIN LATERAL (
+    SELECT count(*) AS found, max(e.id) AS id FROM operation AS e
+    WHERE
+        e.merchant_id = o.merchant_id AND e.reference = o.payment_reference AND e.accepted
+        AND e.id BETWEEN %(first_id)s AND o.id - 1 AND e.kind = ANY(%(creating)s)
+) AS here ON TRUE
+LEFT JOIN LATERAL (
+    SELECT count(*) AS found, max(e.id) AS id FROM operation AS e
+    INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
+    WHERE
+        here.found = 0
+        AND e.merchant_id = o.merchant_id AND e.reference = o.payment_reference AND e.accepted
+        AND p.state <> 'declined'
+) AS elsewhere ON TRUE
+WHERE
+    o.merchant_id = ANY(%(merchant_ids)s)
+    AND o.id BETWEEN %(first_id)s AND %(last_id)s
+    AND o.accepted AND o.payment_reference IS NOT NULL;
+
+-- name: order_subjects
+-- Gives every row whose payment occurs more than once in the file, and the row that makes that
+-- payment, to an ordered chunk: one payment in one chunk, a chunk of about chunk_rows rows.
+WITH act AS (
+    SELECT o.merchant_id, o.id, coalesce(o.payment_id, s.payment_id) AS payment_id
+    FROM operation AS o
+    LEFT JOIN operation_subject AS s
+        ON o.merchant_id = s.merchant_id AND o.id = s.operation_id
+    WHERE
+        o.merchant_id = ANY(%(merchant_ids)s)
+        AND o.id BETWEEN %(first_id)s AND %(last_id)s
+        AND o.accepted AND coalesce(o.payment_id, s.payment_id) IS NOT NULL
+),
+
+busy AS (
+    SELECT merchant_id, payment_id, count(*) AS acts
+    FROM act
+    GROUP BY merchant_id, payment_id
+    HAVING count(*) > 1 OR payment_id BETWEEN %(first_id)s AND %(last_id)s
+),
+
+placed AS (
+    SELECT
+        merchant_id, payment_id,
+        %(first_chunk)s
+        + (sum(acts) OVER (ORDER BY merchant_id, payment_id) - acts) / %(chunk_rows)s AS place
+    FROM busy
+),
+
+numbered AS (
+    SELECT merchant_id, payment_id, floor(place)::integer AS chunk_number FROM placed
+)
+
+INSERT INTO operation_subject (merchant_id, operation_id, batch_id, payment_id, chunk_number)
+SELECT a.merchant_id, a.id, %(batch_id)s, a.payment_id, n.chunk_number
+FROM act AS a
+INNER JOIN numbered AS n ON a.merchant_id = n.merchant_id AND a.payment_id = n.payment_id
+UNION ALL
+SELECT n.merchant_id, n.payment_id, %(batch_id)s, n.payment_id, n.chunk_number
+FROM numbered AS n
+WHERE n.payment_id BETWEEN %(first_id)s AND %(last_id)s
+ON CONFLICT (merchant_id, operation_id) DO UPDATE SET chunk_number = excluded.chunk_number;
+
+-- name: ordered_chunks
+-- The ordered chunks that were made, with their rows and merchants.
+SELECT
+    chunk_number, count(*) AS row_count,
+    array_agg(DISTINCT merchant_id) AS merchant_ids
+FROM operation_subject
+WHERE batch_id = %(batch_id)s AND chunk_number IS NOT NULL
+GROUP BY chunk_number ORDER BY chunk_number;
+
+-- name: has_subjects
+-- Whether any row of a batch acts on a payment.
+SELECT EXISTS (
+    SELECT 1 FROM operation AS o
+    WHERE
+        o.merchant_id = ANY(%(merchant_ids)s)
+        AND o.id BETWEEN %(first_id)s AND %(last_id)s
+        AND (o.payment_id IS NOT NULL OR o.payment_reference IS NOT NULL)
+);
+
+-- name: make_keys
+-- A table of this connection for the idempotency keys of a block.
+CREATE TEMPORARY TABLE IF NOT EXISTS new_key (
+    merchant_id integer, face text, key text, values_hash text, operation_id bigint
+) ON COMMIT DELETE ROWS;
+
+-- name: copy_keys
+-- Fills it.
+COPY new_key (merchant_id, face, key, values_hash, operation_id) FROM STDIN (FORMAT csv);
+
+-- name: keep_keys
+-- Takes the keys that nobody had, in order; of two equal ones in a block the earlier line wins.
+INSERT INTO idempotency (merchant_id, face, key, values_hash, operation_id)
+SELECT DISTINCT ON (merchant_id, face, key) merchant_id, face, key, values_hash, operation_id
+FROM new_key
+ORDER BY merchant_id, face, key, operation_id
+ON CONFLICT (merchant_id, face, key) DO NOTHING;
+
+-- name: taken_keys
+-- The keys of the block that belong to another operation, and how that one stands.
+SELECT
+    n.operation_id, i.operation_id AS first_id, i.values_hash = n.values_hash AS is_same,
+    u.state, u.payment_id
+FROM new_key AS n
+INNER JOIN idempotency AS i
+    ON n.merchant_id = i.merchant_id AND n.face = i.face AND n.key = i.key
+LEFT JOIN outcome AS u ON i.merchant_id = u.merchant_id AND i.operation_id = u.id
+WHERE i.operation_id <> n.operation_id;

@@ -1,0 +1,76 @@
+-- name: copy_payments
+-- Stores new payments.
+COPY payment (
+    merchant_id, id, gate_id, origin, state, currency, number_id, expiry, brand, business_day,
+    authorized, captured, refund_excess_percent, created_at
+) FROM STDIN (FORMAT csv);
+
+-- name: lock_payments
+-- Locks payments in the order of their keys, so that two chunks never wait for each other.
+COPY (
+    SELECT
+        p.merchant_id, p.id, p.gate_id, p.origin, p.state, p.currency,
+        encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand,
+        p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded, p.returned,
+        p.charged_back, p.represented, p.reserved_capture, p.reserved_void, p.reserved_refund
+    FROM payment AS p
+    INNER JOIN
+        unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
+        ON p.merchant_id = w.merchant_id AND p.id = w.id
+    ORDER BY p.merchant_id, p.id
+    FOR UPDATE OF p
+) TO STDOUT (FORMAT csv);
+
+-- name: make_changes
+-- A table of this connection for the changes of a chunk.
+CREATE TEMPORARY TABLE IF NOT EXISTS amount_change (
+    merchant_id integer, id bigint, captured bigint, released bigint, cancelled bigint,
+    refunded bigint
+) ON COMMIT DELETE ROWS;
+
+-- name: copy_changes
+-- Fills it.
+COPY amount_change (merchant_id, id, captured, released, cancelled, refunded)
+FROM STDIN (FORMAT csv);
+
+-- name: apply_changes
+-- Adds the changes to their payments; the CHECKs of the table refuse what breaks an amount rule.
+UPDATE payment AS p SET
+    captured = p.captured + c.captured,
+    released = p.released + c.released,
+    cancelled = p.cancelled + c.cancelled,
+    refunded = p.refunded + c.refunded
+FROM amount_change AS c
+WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
+
+-- name: get_payment
+-- One payment with what was asked for when it was made.
+SELECT
+    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.state, p.currency,
+    p.brand, o.masked, o.reference, o.line, o.batch_id, p.business_day, p.authorized, p.released,
+    p.captured, p.cancelled, p.settled, p.refunded, p.returned, p.charged_back, p.represented,
+    p.reserved_capture, p.reserved_void, p.reserved_refund, p.created_at
+FROM payment AS p
+INNER JOIN merchant AS m ON p.merchant_id = m.id
+INNER JOIN gate AS g ON p.merchant_id = g.merchant_id AND p.gate_id = g.id
+INNER JOIN operation AS o ON p.merchant_id = o.merchant_id AND p.id = o.id
+WHERE p.merchant_id = ANY(%(merchant_ids)s) AND p.id = %(id)s;
+
+-- name: payments_by_reference
+-- The payments whose row carried a reference, newest first.
+SELECT p.merchant_id, p.id
+FROM operation AS o
+INNER JOIN payment AS p ON o.merchant_id = p.merchant_id AND o.id = p.id
+WHERE
+    o.merchant_id = ANY(%(merchant_ids)s) AND o.reference = %(reference)s AND o.accepted
+ORDER BY p.id DESC
+LIMIT %(limit)s;
+
+-- name: operations_of_payment
+-- What was done to a payment, in order.
+SELECT o.id, o.kind, o.amount_minor, o.currency, u.state, u.reason, u.approved_minor, u.settled_at
+FROM outcome AS u
+INNER JOIN operation AS o ON u.merchant_id = o.merchant_id AND u.id = o.id
+WHERE u.merchant_id = %(merchant_id)s AND u.payment_id = %(id)s
+ORDER BY o.id
+LIMIT %(limit)s;

@@ -1,0 +1,93 @@
+"""Payments and their amounts: one function for each statement."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from paybatch.domain.payment import AMOUNTS
+from paybatch.store.database import Row, copy_in, copy_out
+from paybatch.store.statements import statements
+
+_SQL = statements("payment")
+
+LOCKED = {
+    "merchant_id": pl.Int32(),
+    "payment_id": pl.Int64(),
+    "payment_gate_id": pl.Int32(),
+    "origin": pl.String(),
+    "state": pl.String(),
+    "payment_currency": pl.String(),
+    "payment_number_id": pl.String(),
+    "payment_brand": pl.String(),
+    **{name: pl.Int64() for name in AMOUNTS},
+}
+
+PAYMENT_COLUMNS = (
+    *("merchant_id", "id", "gate_id", "origin", "state", "currency", "number_id", "expiry"),
+    *("brand", "business_day", "authorized", "captured", "refund_excess_percent", "created_at"),
+)
+CHANGE_COLUMNS = ("merchant_id", "id", "captured", "released", "cancelled", "refunded")
+
+
+def copy_payments(connection: Connection[Row], frame: pl.DataFrame) -> None:
+    """Store new payments; the frame has ``PAYMENT_COLUMNS``."""
+    copy_in(connection, _SQL["copy_payments"], frame.select(PAYMENT_COLUMNS))
+
+
+def lock_payments(connection: Connection[Row], keys: pl.DataFrame) -> pl.DataFrame:
+    """Lock payments by ``merchant_id, payment_id`` until the transaction ends.
+
+    Returns the payments that exist, shaped as ``LOCKED``.
+    """
+    parameters = {
+        "merchant_ids": keys["merchant_id"].to_list(),
+        "payment_ids": keys["payment_id"].to_list(),
+    }
+    return copy_out(connection, _SQL["lock_payments"], parameters, LOCKED)
+
+
+def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
+    """Add changes (``CHANGE_COLUMNS``, one row for each payment) to payments that are locked.
+
+    Raises:
+        ConstraintError: A change breaks a rule of the amounts.
+    """
+    if frame.is_empty():
+        return
+    connection.execute(_SQL["make_changes"])
+    copy_in(connection, _SQL["copy_changes"], frame.select(CHANGE_COLUMNS))
+    connection.execute(_SQL["apply_changes"])
+
+
+def get_payment(
+    connection: Connection[Row], merchant_ids: Sequence[int], payment_id: int
+) -> dict[str, Any] | None:
+    """Read one payment with what was asked for when it was made."""
+    parameters = {"merchant_ids": list(merchant_ids), "id": payment_id}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_SQL["get_payment"], parameters).fetchone()
+
+
+def payments_by_reference(
+    connection: Connection[Row], merchant_ids: Sequence[int], reference: str, limit: int
+) -> list[tuple[int, int]]:
+    """Give (merchant, payment) of the payments whose row carried a reference, newest first."""
+    parameters = {
+        "merchant_ids": list(merchant_ids),
+        "reference": reference,
+        "limit": limit,
+    }
+    rows = connection.execute(_SQL["payments_by_reference"], parameters).fetchall()
+    return [(int(row[0]), int(row[1])) for row in rows]
+
+
+def operations_of_payment(
+    connection: Connection[Row], merchant_id: int, payment_id: int, limit: int
+) -> list[dict[str, Any]]:
+    """List what was done to a payment, in order."""
+    parameters = {"merchant_id": merchant_id, "id": payment_id, "limit": limit}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_SQL["operations_of_payment"], parameters).fetchall()

@@ -1,0 +1,372 @@
+-- The engine's tables. Rules that hold for all of them:
+--   * money is bigint in minor units; times are timestamptz in UTC;
+--   * a merchant-owned table's primary key begins with merchant_id, and no key crosses merchants;
+--   * text keys compare bytewise (COLLATE "C"): the embedded server has no ICU;
+--   * bulk tables (operation, outcome, payment, transfer, row_text) carry CHECKs but no foreign
+--     keys and no triggers: those cost seconds per million rows.
+
+-- One row: which schema this is, and which key set and blob store belong to it.
+CREATE TABLE installation (
+    only_one boolean PRIMARY KEY DEFAULT TRUE CHECK (only_one),
+    schema_version integer NOT NULL,
+    key_set_id text,
+    blob_store_id text,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO installation (schema_version) VALUES (1);
+
+-- Who hands in batches, and for which merchants it may act.
+CREATE TABLE sender (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE "C" NOT NULL UNIQUE,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE merchant (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE "C" NOT NULL UNIQUE,
+    title text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE sender_merchant (
+    sender_id integer NOT NULL REFERENCES sender (id),
+    merchant_id integer NOT NULL REFERENCES merchant (id),
+    PRIMARY KEY (sender_id, merchant_id)
+);
+
+-- A merchant's account at a processor.
+CREATE TABLE gate (
+    merchant_id integer NOT NULL REFERENCES merchant (id),
+    id integer GENERATED ALWAYS AS IDENTITY,
+    name text COLLATE "C" NOT NULL,
+    connector text COLLATE "C" NOT NULL,
+    mode text COLLATE "C" NOT NULL CHECK (mode IN ('test', 'live')),
+    currencies text [] NOT NULL CHECK (cardinality(currencies) > 0),
+    zone text NOT NULL DEFAULT 'UTC',
+    cut_off time NOT NULL DEFAULT '00:00',
+    capabilities jsonb NOT NULL DEFAULT '{}',
+    is_default boolean NOT NULL DEFAULT FALSE,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (merchant_id, id),
+    UNIQUE (merchant_id, name)
+);
+CREATE UNIQUE INDEX gate_default ON gate (merchant_id) WHERE is_default;
+
+-- The vault: one row for each card or bank account number of a merchant. The id is a keyed
+-- fingerprint of the number, sealed is the number under Tink AEAD with the id as context.
+CREATE TABLE number (
+    merchant_id integer NOT NULL,
+    id uuid NOT NULL,
+    sealed bytea NOT NULL,
+    brand text COLLATE "C" NOT NULL,
+    masked text COLLATE "C" NOT NULL,
+    bank_code text COLLATE "C",
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (merchant_id, id)
+);
+
+CREATE TABLE customer (
+    merchant_id integer NOT NULL REFERENCES merchant (id),
+    id integer GENERATED ALWAYS AS IDENTITY,
+    reference text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (merchant_id, id),
+    UNIQUE (merchant_id, reference)
+);
+
+-- A customer's means in the order of their rank: the wallet. Rank 1 is the default.
+CREATE TABLE customer_means (
+    merchant_id integer NOT NULL,
+    customer_id integer NOT NULL,
+    rank smallint NOT NULL CHECK (rank > 0),
+    number_id uuid NOT NULL,
+    means text COLLATE "C" NOT NULL CHECK (means IN ('card', 'bank')),
+    expiry smallint,
+    account_type text COLLATE "C",
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (merchant_id, customer_id, rank),
+    FOREIGN KEY (merchant_id, customer_id) REFERENCES customer (merchant_id, id)
+);
+
+-- Batch numbers: files, system batches and the blocks of ids that single calls use.
+CREATE SEQUENCE batch_number AS bigint MAXVALUE 8589934591;
+
+CREATE TABLE batch (
+    id bigint PRIMARY KEY,
+    sender_id integer NOT NULL REFERENCES sender (id),
+    merchant_id integer NOT NULL REFERENCES merchant (id),
+    gate_id integer NOT NULL,
+    dialect text COLLATE "C" NOT NULL,
+    kind text COLLATE "C",
+    file_name text NOT NULL,
+    content_hash text COLLATE "C" NOT NULL,
+    occurrence integer NOT NULL DEFAULT 0,
+    holds_content boolean NOT NULL DEFAULT TRUE,
+    byte_count bigint NOT NULL,
+    shape jsonb NOT NULL,
+    columns text [] NOT NULL,
+    policy text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (
+        state IN (
+            'received', 'checking', 'refused', 'ready', 'awaiting_approval', 'scheduled', 'running',
+            'waiting', 'pausing', 'paused', 'cancelling', 'cancelled', 'completed'
+        )
+    ),
+    refusal text,
+    nonce bytea NOT NULL,
+    wrapped_key bytea,
+    row_count bigint NOT NULL DEFAULT 0,
+    has_subjects boolean NOT NULL DEFAULT FALSE,
+    created_at timestamptz NOT NULL,
+    released_at timestamptz,
+    finished_at timestamptz,
+    CHECK ((state IN ('refused', 'cancelled', 'completed')) = (finished_at IS NOT NULL))
+);
+-- The same bytes from the same sender only once, also for two uploads at the same moment. A batch
+-- that was refused or cancelled before it sent anything lets go of its content; --again takes the
+-- next occurrence.
+CREATE UNIQUE INDEX batch_content ON batch (sender_id, content_hash, occurrence)
+WHERE holds_content;
+
+-- A part of a batch that is loaded, claimed and settled at once. kind 'range' covers the lines
+-- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it.
+CREATE TABLE chunk (
+    batch_id bigint NOT NULL,
+    number integer NOT NULL,
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('range', 'ordered')),
+    first_line bigint NOT NULL,
+    last_line bigint NOT NULL,
+    merchant_ids integer [] NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (state IN ('loaded', 'done', 'cancelled')),
+    attempt integer NOT NULL DEFAULT 0,
+    row_count integer NOT NULL,
+    rejected_count integer NOT NULL,
+    fault_count integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (batch_id, number)
+);
+
+-- What was asked for, as it was accepted. Insert only. merchant_id 0 = a rejected row whose
+-- merchant could not be told; it is kept under its sender.
+CREATE TABLE operation (
+    merchant_id integer NOT NULL,
+    id bigint NOT NULL,
+    batch_id bigint NOT NULL,
+    line bigint NOT NULL,
+    sender_id integer NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    gate_id integer NOT NULL,
+    accepted boolean NOT NULL,
+    payment_id bigint,
+    payment_reference text COLLATE "C",
+    amount_minor bigint CHECK (amount_minor >= 0),
+    currency text COLLATE "C",
+    reference text COLLATE "C",
+    idempotency_key text COLLATE "C",
+    number_id uuid,
+    brand text COLLATE "C",
+    masked text COLLATE "C",
+    expiry smallint,
+    bank_code text COLLATE "C",
+    account_type text COLLATE "C",
+    sec_code text COLLATE "C",
+    tax_minor bigint,
+    surcharge_minor bigint,
+    tip_minor bigint,
+    shipping_minor bigint,
+    final boolean,
+    has_secret boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, id)
+);
+CREATE INDEX operation_reference ON operation (merchant_id, reference)
+WHERE reference IS NOT NULL AND accepted;
+
+-- How it ended. Insert only, once for each operation: the primary key is the rule.
+CREATE TABLE outcome (
+    merchant_id integer NOT NULL,
+    id bigint NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (
+        state IN ('rejected', 'replayed', 'approved', 'declined', 'failed', 'cancelled')
+    ),
+    reason text COLLATE "C",
+    message text,
+    payment_id bigint,
+    status text COLLATE "C",
+    approved_minor bigint,
+    response text COLLATE "C",
+    processor_code text COLLATE "C",
+    processor_text text COLLATE "C",
+    approval_code text COLLATE "C",
+    avs_result text COLLATE "C",
+    cvv_result text COLLATE "C",
+    settled_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, id)
+);
+
+-- One try of an operation at a gate that is really outside, written before the first byte leaves.
+CREATE TABLE attempt (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    number smallint NOT NULL,
+    gate_id integer NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (state IN ('sending', 'unknown', 'known')),
+    deadline_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id, number)
+);
+
+-- Which payment a follow-up acts on when its row named it by reference or when several rows of
+-- the file act on the same one; chunk_number says which ordered chunk works it.
+CREATE TABLE operation_subject (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    batch_id bigint NOT NULL,
+    payment_id bigint,
+    reason text COLLATE "C",
+    chunk_number integer,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX operation_subject_chunk ON operation_subject (batch_id, chunk_number);
+
+-- The amounts of a payment: the truth, in minor units of its currency. Its id is the id of the
+-- operation that made it; what was asked for stands there.
+CREATE TABLE payment (
+    merchant_id integer NOT NULL,
+    id bigint NOT NULL,
+    gate_id integer NOT NULL,
+    origin text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (
+        state IN ('pending', 'unknown', 'approved', 'declined', 'verified')
+    ),
+    currency text COLLATE "C" NOT NULL,
+    number_id uuid,
+    expiry smallint,
+    brand text COLLATE "C",
+    business_day date NOT NULL,
+    authorized bigint NOT NULL CHECK (authorized >= 0),
+    released bigint NOT NULL DEFAULT 0 CHECK (released >= 0),
+    captured bigint NOT NULL DEFAULT 0 CHECK (captured >= 0),
+    cancelled bigint NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
+    settled bigint NOT NULL DEFAULT 0 CHECK (settled >= 0),
+    refunded bigint NOT NULL DEFAULT 0 CHECK (refunded >= 0),
+    returned bigint NOT NULL DEFAULT 0 CHECK (returned >= 0),
+    charged_back bigint NOT NULL DEFAULT 0 CHECK (charged_back >= 0),
+    represented bigint NOT NULL DEFAULT 0 CHECK (represented >= 0),
+    reserved_capture bigint NOT NULL DEFAULT 0 CHECK (reserved_capture >= 0),
+    reserved_void bigint NOT NULL DEFAULT 0 CHECK (reserved_void >= 0),
+    reserved_refund bigint NOT NULL DEFAULT 0 CHECK (reserved_refund >= 0),
+    refund_excess_percent smallint NOT NULL DEFAULT 0 CHECK (refund_excess_percent >= 0),
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, id),
+    CONSTRAINT payment_capture_limit CHECK (captured + released + reserved_capture <= authorized),
+    CONSTRAINT payment_settle_limit CHECK (settled + cancelled <= captured),
+    CONSTRAINT payment_refund_limit CHECK (
+        (refunded + reserved_refund) * 100
+        <= (captured - cancelled) * (100 + refund_excess_percent)
+    )
+) WITH (fillfactor = 80);
+
+-- Ledger: the accounts of each gate and currency, the transfers between them (insert only) and
+-- one delta per account and chunk, which `fold` adds up.
+CREATE TABLE account (
+    merchant_id integer NOT NULL,
+    id integer GENERATED ALWAYS AS IDENTITY,
+    gate_id integer NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    PRIMARY KEY (merchant_id, id),
+    UNIQUE (merchant_id, gate_id, currency, name)
+);
+
+CREATE TABLE transfer (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    number smallint NOT NULL,
+    debit_account_id integer NOT NULL,
+    credit_account_id integer NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    PRIMARY KEY (merchant_id, operation_id, number),
+    CHECK (debit_account_id <> credit_account_id)
+);
+
+CREATE TABLE balance_delta (
+    merchant_id integer NOT NULL,
+    account_id integer NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    debit_minor numeric NOT NULL,
+    credit_minor numeric NOT NULL,
+    transfer_count bigint NOT NULL,
+    PRIMARY KEY (merchant_id, account_id, id)
+);
+
+-- A caller's own idempotency key, kept for ever, with a keyed hash of what was asked.
+CREATE TABLE idempotency (
+    merchant_id integer NOT NULL,
+    face text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    values_hash text COLLATE "C" NOT NULL,
+    operation_id bigint NOT NULL,
+    PRIMARY KEY (merchant_id, face, key)
+);
+
+-- The rows' own text in the file's column order, cells joined by the unit separator (U+001F),
+-- without numbers and secrets. Retention drops its partitions.
+CREATE TABLE row_text (
+    batch_id bigint NOT NULL,
+    line bigint NOT NULL,
+    created_on date NOT NULL,
+    cells text NOT NULL
+) PARTITION BY RANGE (created_on);
+CREATE INDEX row_text_line ON row_text (batch_id, line);
+CREATE TABLE row_text_default PARTITION OF row_text DEFAULT;
+
+-- Everything that is wrong with a row, not only the first thing.
+CREATE TABLE row_error (
+    batch_id bigint NOT NULL,
+    line bigint NOT NULL,
+    number smallint NOT NULL,
+    reason text COLLATE "C" NOT NULL,
+    column_name text,
+    value text,
+    message text NOT NULL,
+    PRIMARY KEY (batch_id, line, number)
+);
+
+-- CVVs of the rows first_line..last_line that have not been sent, sealed together under the
+-- batch's data key. Settling a row takes its secret out; the last one takes the block.
+CREATE TABLE secret_block (
+    batch_id bigint NOT NULL,
+    chunk_number integer NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (batch_id, chunk_number)
+);
+
+-- Append-only record of acts on batches, gates, keys and the like, sealed by a hash chain.
+CREATE TABLE audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL,
+    actor text NOT NULL,
+    action text COLLATE "C" NOT NULL,
+    subject text COLLATE "C" NOT NULL,
+    detail jsonb NOT NULL,
+    previous_hash text COLLATE "C" NOT NULL UNIQUE,
+    hash text COLLATE "C" NOT NULL UNIQUE
+);
+
+-- Counts and sums of a batch, appended by each step that gives rows a state; never updated. State
+-- 'queued' is counted when rows are accepted, every other state when it is reached.
+CREATE TABLE tally (
+    batch_id bigint NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    kind text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    reason text COLLATE "C",
+    currency text COLLATE "C",
+    row_count bigint NOT NULL,
+    requested_minor numeric NOT NULL,
+    approved_minor numeric NOT NULL,
+    PRIMARY KEY (batch_id, id)
+);
