@@ -110,18 +110,11 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
     """
     fits = pl.col("refusal").is_null()
     taken = now.with_columns(approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0))
-    taken = with_changes(taken)
-    before = [
-        (pl.col(f"{n}_by").cum_sum().over(KEY) - pl.col(f"{n}_by")).alias(f"{n}_before")
-        for n in CHANGED
-    ]
-    ahead = taken.with_columns(before).with_columns(
-        (pl.col(n) + pl.col(f"{n}_before")).alias(n) for n in CHANGED
-    )
-    is_first = pl.sum_horizontal(f"{n}_before" for n in CHANGED) == 0
+    ahead = in_sequence(taken)
+    is_first = pl.all_horizontal(ahead[n] == now[n] for n in CHANGED)
     again = judged(book.place, ahead.drop("status", "left", "amount_minor", "refusal"))
     still = again["refusal"].is_null() & (again["amount_minor"] == now["amount_minor"])
-    frame = now.select(*KEY, fits=fits).with_columns(still=still, first=ahead.select(is_first).to_series())
+    frame = now.select(*KEY, fits=fits).with_columns(still=still, first=is_first)
     stopped = (pl.col("fits") & ~pl.col("still") & ~pl.col("first")).cum_max().over(KEY)
     return frame.select(
         pl.when(~pl.col("fits"))
@@ -130,6 +123,25 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
         .then(pl.lit("wait"))
         .otherwise(pl.lit("send"))
     ).to_series()
+
+
+def in_sequence(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give each row its payment as the rows before it leave it, and what it adds to it.
+
+    Rows of one payment are in line order and start from the same state. What a row adds may depend
+    on what it finds (the rest that a final capture releases), so this is repeated until it stands;
+    the first row is right at once, each pass makes at least one more right.
+    """
+    base = rows.select(CHANGED)
+    rows = with_changes(rows)
+    while True:
+        found = rows.select(
+            (base[n] + pl.col(f"{n}_by").cum_sum().over(KEY) - pl.col(f"{n}_by")).alias(n)
+            for n in CHANGED
+        )
+        if found.equals(rows.select(CHANGED)):
+            return rows
+        rows = with_changes(rows.with_columns(found))
 
 
 def with_changes(rows: pl.DataFrame) -> pl.DataFrame:

@@ -97,7 +97,10 @@ def _check_schema(database: Database, url: str, migrate: Migrate | None) -> None
     with database.transaction() as connection:
         version = directory.schema_version(connection)
     if version < SCHEMA_VERSION and migrate is not None:
-        migrate(url)
+        with database.transaction() as connection:
+            directory.lock_schema(connection)  # two processes at once: the second finds it done
+            if directory.schema_version(connection) < SCHEMA_VERSION:
+                migrate(url)
     elif version != SCHEMA_VERSION:
         raise SchemaBehindError(
             f"The database's schema is version {version}, this program wants {SCHEMA_VERSION}. "

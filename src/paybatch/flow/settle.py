@@ -11,7 +11,7 @@ from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.kind import NewPayment
 from paybatch.domain.reasons import sentence_of
-from paybatch.flow.claim import CHANGED, KEY, with_changes
+from paybatch.flow.claim import CHANGED, KEY, in_sequence
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.store import ledger, operations, payments
@@ -44,6 +44,7 @@ def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
             state=pl.lit("rejected"),
             reason=pl.col("refusal"),
             message=pl.format("column payment: {}", sentence_of(pl.col("refusal"))),
+            approved_minor=pl.lit(None, pl.Int64),
         ),
         now,
     )
@@ -61,10 +62,10 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
     rows = calls.drop("reason", "status", strict=False).join(
         replies, left_on="id", right_on="operation", how="inner", maintain_order="left"
     )
-    rows = with_changes(_prepared(rows))
+    rows = in_sequence(_prepared(rows))
     made = _made(place, rows, now)
-    rows = _with_status(rows, made)
-    outcomes = _outcomes(rows.with_columns(state=pl.col("result")), now)
+    ended = _with_status(rows, made)
+    outcomes = _outcomes(ended.with_columns(state=pl.col("result")), now)
     changes = rows.filter(pl.col("is_follow_up")).group_by(KEY).agg(
         pl.col(f"{name}_by").sum().alias(name) for name in CHANGED
     )
@@ -139,7 +140,7 @@ def _with_status(rows: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     if made.height == rows.height:
         return made.with_columns(status=payment.status())
     after = rows.filter(pl.col("is_follow_up")).with_columns(
-        (pl.col(name) + pl.col(f"{name}_by").cum_sum().over(KEY)).alias(name) for name in CHANGED
+        (pl.col(name) + pl.col(f"{name}_by")).alias(name) for name in CHANGED
     )
     both = pl.concat([made, after], how="diagonal_relaxed")
     return both.with_columns(status=payment.status()).sort("id")

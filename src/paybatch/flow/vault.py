@@ -12,7 +12,7 @@ from paybatch.store import numbers
 from paybatch.store.database import Row
 from paybatch.store.keys import DataKey
 
-KNOWN_MAX = 2_000_000
+KNOWN_MAX = 200_000  # about 30 MB
 
 
 def keep_numbers(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:

@@ -153,8 +153,7 @@ def _keep_book(book: Book, done: Settled) -> None:
 
 def _refused(outcomes: pl.DataFrame) -> Settled:
     none = pl.DataFrame()
-    counted = outcomes.with_columns(approved_minor=pl.lit(0, pl.Int64))
-    return Settled(outcomes, none, none, none, counted)
+    return Settled(outcomes, none, none, none, outcomes)
 
 
 def _locked(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from typing import Any
 import django
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
 
 
@@ -22,16 +23,19 @@ def _django_database(url: str) -> dict[str, Any]:
 
 
 def migrate(url: str) -> None:
-    """Run every migration that is not run yet. Two at once wait for each other.
-
-    Must be called once in a process: Django's settings are made from the first address.
-    """
-    settings.configure(
-        DATABASES={"default": _django_database(url)},
-        INSTALLED_APPS=["procrastinate.contrib.django", "paybatch.site"],
-        USE_TZ=True,
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        LOGGING_CONFIG=None,
-    )
-    django.setup()
-    call_command("migrate", verbosity=0, interactive=False)
+    """Run every migration that is not run yet."""
+    if not settings.configured:
+        settings.configure(
+            DATABASES={"default": _django_database(url)},
+            INSTALLED_APPS=["procrastinate.contrib.django", "paybatch.site"],
+            USE_TZ=True,
+            DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+            LOGGING_CONFIG=None,
+        )
+        django.setup()
+    connections["default"].close()
+    connections["default"].settings_dict.update(_django_database(url))
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    finally:
+        connections["default"].close()

@@ -63,6 +63,11 @@ def schema_version(connection: Connection[Row]) -> int:
     return int(found[0]) if found else 0
 
 
+def lock_schema(connection: Connection[Row]) -> None:
+    """Wait until no other process changes the schema; held until the transaction ends."""
+    connection.execute(_SQL["lock_schema"])
+
+
 def bind_installation(
     connection: Connection[Row], key_set_id: str, blob_store_id: str
 ) -> tuple[str, str]:

@@ -13,6 +13,10 @@ RETURNING key_set_id, blob_store_id;
 -- Whether the engine's tables are there at all.
 SELECT to_regclass('public.installation') IS NOT NULL;
 
+-- name: lock_schema
+-- Only one process changes the schema at a time.
+SELECT pg_advisory_xact_lock(7120310244);
+
 -- name: add_sender
 -- Makes a sender.
 INSERT INTO sender (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING;
