@@ -1,1 +1,1 @@
-"""The words of the house: money, fields, reasons, lifecycles, contracts. Imports nothing of ours."""
+"""The words of the house: money, fields, reasons, lifecycles and the contracts."""

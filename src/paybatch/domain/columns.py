@@ -17,9 +17,7 @@ IDEMPOTENCY_KEY = Field(
 AMOUNT_MINOR = Field(
     name="amount_minor", type=fields.MINOR_UNITS, title="Amount in minor units: 100 is 1.00"
 )
-AMOUNT = Field(
-    name="amount", type=fields.DECIMAL_AMOUNT, title="Amount with a decimal point: 1.00"
-)
+AMOUNT = Field(name="amount", type=fields.DECIMAL_AMOUNT, title="Amount with a decimal point: 1.00")
 BASE_AMOUNT_MINOR = Field(
     name="base_amount_minor",
     type=fields.MINOR_UNITS,

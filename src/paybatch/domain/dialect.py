@@ -52,5 +52,3 @@ class Dialect:
             if name == field_name:
                 return column
         return field_name
-
-

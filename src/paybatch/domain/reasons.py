@@ -5,6 +5,7 @@ one that stands first in this list is the row's reason. Each sentence says what 
 """
 
 from enum import StrEnum
+from typing import Self
 
 import polars as pl
 
@@ -14,7 +15,7 @@ class Reason(StrEnum):
 
     sentence: str
 
-    def __new__(cls, code: str, sentence: str) -> "Reason":
+    def __new__(cls, code: str, sentence: str) -> Self:
         """Make a member that is its code and carries its sentence."""
         member = str.__new__(cls, code)
         member._value_ = code

@@ -113,7 +113,7 @@ def _load_block(load: Load, opened: Delimited, number: int, block: Block) -> int
         return 0
     try:
         with load.engine.database.transaction() as connection:
-            _store(connection, load, number, rows, texts, checked.errors)
+            _store(connection, load, number, rows=rows, texts=texts, errors=checked.errors)
     except ConstraintError as error:
         if error.constraint != "chunk_pkey":
             raise  # otherwise: another process loads the same batch and was faster
@@ -164,6 +164,7 @@ def _store(
     connection: Connection[Row],
     load: Load,
     number: int,
+    *,
     rows: pl.DataFrame,
     texts: pl.DataFrame,
     errors: pl.DataFrame,
@@ -228,8 +229,10 @@ def _outcomes(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     absent = [
         pl.lit(None, pl.String).alias(name) for name in OUTCOME_COLUMNS if name not in rows.columns
     ]
-    return rows.with_columns(absent).with_columns(settled_at=pl.lit(now.isoformat())).select(
-        *OUTCOME_COLUMNS
+    return (
+        rows.with_columns(absent)
+        .with_columns(settled_at=pl.lit(now.isoformat()))
+        .select(*OUTCOME_COLUMNS)
     )
 
 
@@ -261,8 +264,14 @@ def _replayed(connection: Connection[Row], load: Load, rows: pl.DataFrame) -> pl
     answers = [
         {"merchant_id": merchants[row["operation_id"]], **_answer(row, first_id)} for row in taken
     ]
-    schema = {"merchant_id": pl.Int32, "id": pl.Int64, "state": pl.String, "reason": pl.String,
-              "message": pl.String, "payment_id": pl.Int64}
+    schema = {
+        "merchant_id": pl.Int32,
+        "id": pl.Int64,
+        "state": pl.String,
+        "reason": pl.String,
+        "message": pl.String,
+        "payment_id": pl.Int64,
+    }
     return _outcomes(pl.DataFrame(answers, schema=schema), load.now)
 
 
@@ -328,4 +337,3 @@ def _order(
             row_count=each["row_count"],
         )
         batches.insert_chunk(connection, batch_id, chunk)
-

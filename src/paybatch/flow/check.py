@@ -23,6 +23,7 @@ from paybatch.flow.texts import Layout, to_fields
 from paybatch.flow.values import typed
 
 _VALUE_CHARACTERS_MAX = 80
+_DIGITS_SHOWN = 4
 
 ERRORS = {
     "line": pl.Int64,
@@ -53,12 +54,10 @@ class Checked:
         return self.values.filter(pl.col("reason").is_null())
 
 
-def check(
-    engine: Engine, layout: Layout, place: Place, records: Records, now: datetime
-) -> Checked:
+def check(engine: Engine, layout: Layout, place: Place, records: Records, now: datetime) -> Checked:
     """Check the records of a block; reads the database only where rows name a known means."""
     texts = to_fields(layout, records.table)
-    values = _marked(place, find_means(engine, typed(layout, place, texts)))
+    values = _marked(place, find_means(engine, typed(place, texts)))
     faults = rules.faults(
         frozenset(values["kind"].drop_nulls().unique().to_list()),
         frozenset(n for n in texts.columns if n != "line" and texts[n].null_count() < len(texts)),
@@ -103,9 +102,7 @@ def _marked(place: Place, values: pl.DataFrame) -> pl.DataFrame:
 def _broken(broken: pl.DataFrame) -> pl.DataFrame:
     """Turn records that could not be read into errors."""
     reason = pl.col("code")
-    found = pl.when(pl.col("fields").is_not_null()).then(
-        pl.format(" ({} found)", pl.col("fields"))
-    )
+    found = pl.when(pl.col("fields").is_not_null()).then(pl.format(" ({} found)", pl.col("fields")))
     return broken.select(
         "line",
         reason.alias("reason"),
@@ -145,16 +142,21 @@ def _described(layout: Layout, rows: pl.DataFrame, fault: Fault) -> pl.DataFrame
     written = pl.col(source) if source in rows.columns else pl.lit(None, pl.String)
     if name == "amount_minor":
         column = next(
-            (layout.column_name(each) for each in ("amount_minor", "amount", "base_amount_minor")
-             if layout.place_of(each) is not None), column,
+            (
+                layout.column_name(each)
+                for each in ("amount_minor", "amount", "base_amount_minor")
+                if layout.place_of(each) is not None
+            ),
+            column,
         )
         written = pl.coalesce("amount_minor", "amount", "base_amount_minor")
     sensitive = field.type.sensitive if field else None
     shown = _shown(written, sensitive)
     allowed = f": allowed is {field.type.allowed}" if _wants_form(fault) and field else ""
     value = pl.when(shown.is_null()).then(pl.lit("")).otherwise(pl.format(" is {}", shown))
-    message = pl.format("column {}{}: {}{}", pl.lit(column), value, pl.lit(fault.reason.sentence),
-                        pl.lit(allowed))
+    message = pl.format(
+        "column {}{}: {}{}", pl.lit(column), value, pl.lit(fault.reason.sentence), pl.lit(allowed)
+    )
     return rows.select(
         "line",
         pl.lit(fault.reason.value).alias("reason"),
@@ -175,9 +177,11 @@ def _shown(written: pl.Expr, sensitive: str | None) -> pl.Expr:
     short = written.str.slice(0, _VALUE_CHARACTERS_MAX)
     if sensitive == "number":
         length = short.str.len_chars().cast(pl.Int64)
-        head = short.str.head(-4).str.replace_all("[0-9]", "*")
-        return pl.when(length > 4).then(head + short.str.slice(-4)).otherwise(  # noqa: PLR2004 - the last four are shown
-            short.str.replace_all("[0-9]", "*")
+        head = short.str.head(-_DIGITS_SHOWN).str.replace_all("[0-9]", "*")
+        return (
+            pl.when(length > _DIGITS_SHOWN)
+            .then(head + short.str.slice(-_DIGITS_SHOWN))
+            .otherwise(short.str.replace_all("[0-9]", "*"))
         )
     cut = pl.when(written.str.len_chars() > _VALUE_CHARACTERS_MAX).then(pl.lit("..."))
     return mask_cells(short) + cut.otherwise(pl.lit(""))

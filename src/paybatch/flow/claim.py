@@ -47,9 +47,7 @@ class Book:
         if changes.is_empty():
             return
         joined = self.payments.join(changes, on=KEY, how="left", suffix="_by")
-        grown = [
-            (pl.col(name) + pl.col(f"{name}_by").fill_null(0)).alias(name) for name in CHANGED
-        ]
+        grown = [(pl.col(name) + pl.col(f"{name}_by").fill_null(0)).alias(name) for name in CHANGED]
         self.payments = joined.with_columns(grown).select(list(LOCKED))
 
     def add(self, made: pl.DataFrame) -> None:
@@ -97,9 +95,7 @@ def claim_round(book: Book, operations: pl.DataFrame) -> Round:
     fate = _fates(book, now)
     calls = pl.concat([new, now.filter(fate == "send")], how="diagonal")
     held = acts.filter(fate == "wait")
-    return Round(
-        calls, now.filter(fate == "refuse"), pl.concat([held, waiting]).sort("id")
-    )
+    return Round(calls, now.filter(fate == "refuse"), pl.concat([held, waiting]).sort("id"))
 
 
 def _fates(book: Book, now: pl.DataFrame) -> pl.Series:

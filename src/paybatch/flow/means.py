@@ -33,7 +33,9 @@ def find_means(engine: Engine, frame: pl.DataFrame) -> pl.DataFrame:
         with engine.database.transaction() as connection:
             for name in named:
                 find = _by_reference if name == "card_reference" else _by_customer
-                frame = _merge(frame, find(engine, connection, frame.filter(pl.col(name).is_not_null())))
+                frame = _merge(
+                    frame, find(engine, connection, frame.filter(pl.col(name).is_not_null()))
+                )
     missing = pl.col("number_id").is_null()
     return frame.with_columns(
         card_reference_unknown=pl.col("card_reference").is_not_null() & missing,

@@ -103,7 +103,7 @@ def find_place(
             )
         merchants = directory.merchants_of_sender(connection, sender_id)
         gates = directory.gates_of_merchants(connection, list(merchants.values()))
-    return _with_defaults(sender_id, sender, merchants, gates, merchant, gate)
+    return _with_defaults(sender_id, sender, merchants, gates, merchant=merchant, gate=gate)
 
 
 def _with_defaults(
@@ -111,6 +111,7 @@ def _with_defaults(
     sender: str,
     merchants: dict[str, int],
     gates: list[Gate],
+    *,
     merchant: str | None,
     gate: str | None,
 ) -> Place:

@@ -122,7 +122,7 @@ def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
             "nonce": secrets.token_bytes(16),
             "wrapped_key": key.wrapped(name),
             "created_at": engine.clock(),
-            **_description(engine, name, key_blocks(engine, name, key.wrapped(name)), request),
+            **_description(engine, key_blocks(engine, name, key.wrapped(name)), request),
         }
         _insert(engine, values, again=request.again)
     except BaseException:
@@ -141,9 +141,7 @@ def key_blocks(engine: Engine, name: str, wrapped: bytes) -> Iterator[bytes]:
     return engine.blobs.read_encrypted(name, engine.keys.unwrap(wrapped, name))
 
 
-def _description(
-    engine: Engine, name: str, pieces: Iterator[bytes], request: Request
-) -> dict[str, object]:
+def _description(engine: Engine, pieces: Iterator[bytes], request: Request) -> dict[str, object]:
     opened, layout = open_file(engine, pieces, request, engine.settings.chunk_rows)
     shape = opened.shape
     return {

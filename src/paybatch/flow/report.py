@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import polars as pl
 
@@ -50,8 +50,7 @@ def report(
     dialect = registry.dialects()[batch.dialect]
     reporting = Reporting(engine, batch, place, dialect, only)
     header = pl.DataFrame(schema=dict.fromkeys(dialect.result_columns(batch.columns), pl.String))
-    quoting = "always" if dialect.quote_all else "necessary"
-    header.write_csv(target, quote_style=quoting)
+    target.write(_written(dialect, header, header=True))
     threads = engine.settings.threads
     with ThreadPoolExecutor(threads) as pool:
         for data, rows in _in_order(pool, threads + 1, list(_parts(reporting))):
@@ -84,18 +83,20 @@ def _parts(reporting: Reporting) -> Iterator[Callable[[], tuple[bytes, int]]]:
 
 def _part(reporting: Reporting, chunk: Chunk, lines: tuple[int, int]) -> tuple[bytes, int]:
     with reporting.engine.database.transaction() as connection:
-        stored = operations.report_range(
-            connection, reporting.batch.id, chunk.merchant_ids, lines
-        )
+        stored = operations.report_range(connection, reporting.batch.id, chunk.merchant_ids, lines)
     count = stored.height
     rows = report_rows(reporting, stored)
     if reporting.only:
         rows = rows.filter(pl.col("state").is_in(sorted(reporting.only)))
     cells = reporting.dialect.result(rows, reporting.batch.columns)
+    return _written(reporting.dialect, cells, header=False), count
+
+
+def _written(dialect: Dialect, cells: pl.DataFrame, *, header: bool) -> bytes:
     buffer = io.BytesIO()
-    quoting = "always" if reporting.dialect.quote_all else "necessary"
-    cells.write_csv(buffer, include_header=False, quote_style=quoting)
-    return buffer.getvalue(), count
+    quoting: Literal["always", "necessary"] = "always" if dialect.quote_all else "necessary"
+    cells.write_csv(buffer, include_header=header, quote_style=quoting)
+    return buffer.getvalue()
 
 
 def _time(epoch: str) -> pl.Expr:

@@ -60,9 +60,7 @@ def _presence_faults(kinds: list[Kind], present: frozenset[str]) -> list[Fault]:
     for kind in kinds:
         own = pl.col("kind") == kind.name
         taken = {field.name for field in kind.fields}
-        found += [
-            Fault(Reason.VALUE_MISSING, name, own & ~_given(name)) for name in kind.required
-        ]
+        found += [Fault(Reason.VALUE_MISSING, name, own & ~_given(name)) for name in kind.required]
         found += [
             Fault(Reason.VALUE_NOT_ALLOWED, name, own & _given(name))
             for name in sorted((present & FIELDS.keys()) - taken)

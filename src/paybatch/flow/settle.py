@@ -66,8 +66,10 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
     made = _made(place, rows, now)
     ended = _with_status(rows, made)
     outcomes = _outcomes(ended.with_columns(state=pl.col("result")), now)
-    changes = rows.filter(pl.col("is_follow_up")).group_by(KEY).agg(
-        pl.col(f"{name}_by").sum().alias(name) for name in CHANGED
+    changes = (
+        rows.filter(pl.col("is_follow_up"))
+        .group_by(KEY)
+        .agg(pl.col(f"{name}_by").sum().alias(name) for name in CHANGED)
     )
     return Settled(
         outcomes=outcomes,
@@ -188,8 +190,14 @@ def store_transfers(engine: Engine, connection: Connection[Row], transfers: pl.D
         )
         for side in ("debit", "credit")
     ]
-    deltas = pl.concat(sides, how="diagonal").group_by("merchant_id", "account_id").agg(
-        pl.col("debit_minor").sum(), pl.col("credit_minor").sum(), pl.col("transfer_count").sum()
+    deltas = (
+        pl.concat(sides, how="diagonal")
+        .group_by("merchant_id", "account_id")
+        .agg(
+            pl.col("debit_minor").sum(),
+            pl.col("credit_minor").sum(),
+            pl.col("transfer_count").sum(),
+        )
     )
     ledger.insert_deltas(connection, deltas)
 
@@ -231,5 +239,3 @@ def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -
     moved = [each.transfers for each in settled if not each.transfers.is_empty()]
     if moved:
         store_transfers(engine, connection, pl.concat(moved))
-
-

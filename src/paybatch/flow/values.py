@@ -11,7 +11,6 @@ from paybatch.domain import cards, fields, money
 from paybatch.domain.columns import NEW_PAYMENT
 from paybatch.domain.masking import mask_account, mask_number
 from paybatch.flow.place import Place
-from paybatch.flow.texts import Layout
 
 PARTS = ("surcharge_minor", "tax_minor", "tip_minor", "shipping_minor", "discount_minor")
 NEEDED = (
@@ -20,8 +19,8 @@ NEEDED = (
 )
 
 
-def typed(layout: Layout, place: Place, texts: pl.DataFrame) -> pl.DataFrame:
-    """Add the typed values; every field that a rule may name is there, null if the file has none."""
+def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
+    """Add the typed values; fields that a rule may name are null where the file has none."""
     absent = [pl.lit(None, pl.String).alias(name) for name in NEEDED if name not in texts.columns]
     frame = _placed(place, texts.with_columns(absent))
     frame = frame.join(place.gate_table, on="gate_id", how="left", maintain_order="left")
@@ -43,9 +42,7 @@ def _minor(name: str) -> pl.Expr:
 
 def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``merchant_id`` and ``gate_id``; null where a name is unknown, 0 = the payment's gate."""
-    named = pl.col("merchant").replace_strict(
-        place.merchants, default=None, return_dtype=pl.Int32
-    )
+    named = pl.col("merchant").replace_strict(place.merchants, default=None, return_dtype=pl.Int32)
     merchant = pl.when(pl.col("merchant").is_null()).then(pl.lit(place.merchant_id, pl.Int32))
     frame = frame.with_columns(merchant_id=merchant.otherwise(named))
     default = pl.col("merchant_id").replace_strict(
@@ -68,8 +65,10 @@ def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
 def _requested() -> pl.Expr:
     """Give the amount in minor units, from whichever column carries it."""
     exempt = pl.col("surcharge_exempt") == "true"
-    surcharge = pl.when(exempt.fill_null(value=False)).then(0).otherwise(
-        pl.col("surcharge_minor_value").fill_null(0)
+    surcharge = (
+        pl.when(exempt.fill_null(value=False))
+        .then(0)
+        .otherwise(pl.col("surcharge_minor_value").fill_null(0))
     )
     untaxed = (pl.col("tax_exempt") == "true").fill_null(value=False)
     tax = pl.when(untaxed).then(0).otherwise(pl.col("tax_minor_value").fill_null(0))

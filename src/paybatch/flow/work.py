@@ -167,7 +167,8 @@ def _locked(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
 def _with_details(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
     """Add what connectors want of a row beside the money: its details and its CVV."""
     batch = work.batch
-    lines = (int(rows["line"].min() or 0), int(rows["line"].max() or 0))  # type: ignore[arg-type] - Int64
+    first, *_, last = [*rows["line"].head(1), *rows["line"].tail(1)]
+    lines = (first, last)
     wanted = {field for gate in work.place.gates for field in _connector(work, gate.id).wants}
     dialect = registry.dialects()[batch.dialect]
     for field in sorted(wanted):
@@ -212,7 +213,7 @@ def _send(work: Work, calls: pl.DataFrame) -> pl.DataFrame:
     for gate_id in calls["gate_id"].unique(maintain_order=True).to_list():
         own = _with_test_values(work, gate_id, calls.filter(gate == gate_id))
         replies += list(_connector(work, gate_id).send(own))
-    return pl.concat([each.cast(REPLY_SCHEMA) for each in replies])  # type: ignore[arg-type] - a Schema is a mapping
+    return pl.concat([each.cast(REPLY_SCHEMA) for each in replies])
 
 
 def _with_test_values(work: Work, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:

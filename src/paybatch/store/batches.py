@@ -165,9 +165,7 @@ def insert_chunk(connection: Connection[Row], batch_id: int, chunk: Chunk) -> No
     connection.execute(_CHUNK["insert_chunk"], parameters)
 
 
-def _chunks(
-    connection: Connection[Row], name: str, parameters: Mapping[str, Any]
-) -> list[Chunk]:
+def _chunks(connection: Connection[Row], name: str, parameters: Mapping[str, Any]) -> list[Chunk]:
     with connection.cursor(row_factory=dict_row) as cursor:
         return [Chunk(**row) for row in cursor.execute(_CHUNK[name], parameters).fetchall()]
 
@@ -189,9 +187,7 @@ def loaded_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
     return found[0] if found else None
 
 
-def finish_chunk(
-    connection: Connection[Row], batch_id: int, number: int, fault_count: int
-) -> bool:
+def finish_chunk(connection: Connection[Row], batch_id: int, number: int, fault_count: int) -> bool:
     """Mark a chunk settled; False when it was not open any more."""
     parameters = {"batch_id": batch_id, "number": number, "fault_count": fault_count}
     return connection.execute(_CHUNK["finish_chunk"], parameters).fetchone() is not None

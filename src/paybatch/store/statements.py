@@ -7,9 +7,11 @@ then one statement with ``%(named)s`` parameters. No SQL text stands anywhere el
 import re
 from functools import cache
 from importlib import resources
-from typing import LiteralString, cast
+from typing import LiteralString
 
-_BLOCK = re.compile(r"^-- name: (?P<name>[a-z_0-9]+)\n(?P<body>.*?)(?=^-- name: |\Z)", re.M | re.S)
+_BLOCK = re.compile(
+    r"^-- name: (?P<name>[a-z_0-9]+)\n(?P<body>.*?)(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 @cache
@@ -20,8 +22,7 @@ def statements(noun: str) -> dict[str, LiteralString]:
     for match in _BLOCK.finditer(text):
         lines = match["body"].splitlines()
         statement = "\n".join(line for line in lines if not line.startswith("--")).strip()
-        # The text comes from our own package, never from input.
-        found[match["name"]] = cast("LiteralString", statement.rstrip(";"))
+        found[match["name"]] = statement.rstrip(";")
     return found
 
 
