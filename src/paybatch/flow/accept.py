@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
-from psycopg import Connection
 
 from paybatch import registry
 from paybatch.domain.delimited import Block, Delimited, open_delimited, read_records
@@ -25,7 +24,7 @@ from paybatch.flow.tallies import tally
 from paybatch.flow.texts import Layout, lay_out, to_text
 from paybatch.store import batches, numbers, operations
 from paybatch.store.batches import Batch, Chunk
-from paybatch.store.database import ConstraintError, Row
+from paybatch.store.database import Connection, ConstraintError, Row
 from paybatch.store.keys import DataKey
 from paybatch.store.operations import OUTCOME_COLUMNS
 from paybatch.store.public_ids import Shape

@@ -1,17 +1,26 @@
 """The way of a batch from a file to its result: the steps in their order."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import accept as accepting
+from paybatch.flow import control
 from paybatch.flow import receive as receiving
 from paybatch.flow import work as working
 from paybatch.flow.accept import Advance
 from paybatch.flow.engine import Engine, load_batch, move
+from paybatch.flow.foresee import foreseen
+from paybatch.flow.jobs import defer_work
 from paybatch.flow.place import Place, find_place
 from paybatch.flow.receive import Request
+from paybatch.flow.summary import summarize
+from paybatch.store import batches, directory
 from paybatch.store.batches import Batch
+
+ALL_OR_NONE = "all-or-none"
+OTHERS_SECONDS = 0.2
 
 
 def _silent(_: int) -> None:
@@ -40,29 +49,75 @@ def run(
         SeenBeforeError: The same bytes were handed in before.
     """
     batch_id = receiving.receive(engine, place, source, request)
-    move(engine, batch_id, BatchState.CHECKING)
     return go_on(engine, batch_id, listener)
 
 
 def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Batch:
-    """Take a batch on from wherever it stands, as far as it goes now."""
+    """Take a batch on from wherever it stands, as far as it goes now.
+
+    Safe to call at any time, by several processes at once, and after any crash.
+    """
     listener = listener or Listener()
     batch = load_batch(engine, batch_id)
     place = find_place_of(engine, batch)
-    if batch.state == BatchState.RECEIVED:
-        move(engine, batch_id, BatchState.CHECKING)
-        batch = load_batch(engine, batch_id)
-    if batch.state == BatchState.CHECKING:
-        accepting.accept(engine, batch, place, listener.accepted)
-        move(engine, batch_id, BatchState.READY)
-        batch = load_batch(engine, batch_id)
+    if batch.state in {BatchState.RECEIVED, BatchState.CHECKING}:
+        batch = _accepted(engine, batch_id, place, listener)
     if batch.state == BatchState.READY:
-        move(engine, batch_id, BatchState.RUNNING)
-        batch = load_batch(engine, batch_id)
-    if batch.state == BatchState.RUNNING:
+        batch = approve(engine, batch)
+    while batch.state == BatchState.RUNNING:
         working.work(engine, batch, place, listener.settled)
         working.finish(engine, batch_id)
+        batch = load_batch(engine, batch_id)
+        if batch.state == BatchState.RUNNING:
+            time.sleep(OTHERS_SECONDS)  # another worker still has a chunk
+    return control.calm(engine, batch_id)
+
+
+def _accepted(engine: Engine, batch_id: int, place: Place, listener: Listener) -> Batch:
+    """Read the file, once at a time: a second process waits, and finds it done."""
+    with engine.database.transaction() as connection:
+        batches.lock_batch(connection, batch_id)
+        batch = load_batch(engine, batch_id)
+        if batch.state == BatchState.RECEIVED:
+            move(engine, batch_id, BatchState.CHECKING)
+            batch = load_batch(engine, batch_id)
+        if batch.state == BatchState.CHECKING:
+            accepting.accept(engine, batch, place, listener.accepted)
+            refusal = refusal_of(engine, load_batch(engine, batch_id), place)
+            if refusal is None:
+                move(engine, batch_id, BatchState.READY)
+            else:
+                control.cancel_rows(engine, batch)
+                move(engine, batch_id, BatchState.REFUSED, refusal=refusal, holds_content=False)
     return load_batch(engine, batch_id)
+
+
+def refusal_of(engine: Engine, batch: Batch, place: Place) -> str | None:
+    """Say why the policy refuses an accepted batch as a whole; None = it does not."""
+    if batch.policy != ALL_OR_NONE:
+        return None
+    found = summarize(engine, batch).get("rejected")
+    bad = (found.count if found else 0) + len(foreseen(engine, batch, place))
+    if not bad:
+        return None
+    return f"{bad} of {batch.row_count} rows fail a check, and the policy is all-or-none."
+
+
+def approve(engine: Engine, batch: Batch) -> Batch:
+    """Release an accepted batch as its policy says, and tell the workers.
+
+    Here every policy releases at once; a policy that wants a second person will move the batch to
+    ``awaiting_approval`` at this place, and there is no other way to release one.
+    """
+    with engine.database.transaction() as connection:
+        now = engine.clock()
+        if batches.move_batch(connection, batch.id, BatchState.RUNNING, now):
+            actor = f"policy:{batch.policy}"
+            subject = f"batch:{batch.id}"
+            hashed = batch.content_hash
+            directory.record(connection, now, actor, "batch.released", subject, content=hashed)
+            defer_work(connection, batch.id)
+    return load_batch(engine, batch.id)
 
 
 def find_place_of(engine: Engine, batch: Batch) -> Place:

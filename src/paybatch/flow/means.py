@@ -4,11 +4,10 @@ Read-only: it finds the number behind the name, or marks that there is none.
 """
 
 import polars as pl
-from psycopg import Connection
 
 from paybatch.flow.engine import Engine
 from paybatch.store import directory, numbers
-from paybatch.store.database import Row
+from paybatch.store.database import Connection, Row
 
 CARD, BANK = "card", "bank"
 _FOUND = {

@@ -5,7 +5,6 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from psycopg import Connection
 
 from paybatch import registry
 from paybatch.domain import payment
@@ -15,7 +14,7 @@ from paybatch.flow.claim import CHANGED, KEY, in_sequence
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.store import ledger, operations, payments
-from paybatch.store.database import Row
+from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate
 from paybatch.store.operations import OUTCOME_COLUMNS
 
@@ -33,7 +32,7 @@ class Settled:
 
 def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Give the outcomes of rows that their payment's state refuses (``refusal``)."""
-    return _outcomes(
+    return ended(
         rows.select(
             "merchant_id",
             "id",
@@ -50,7 +49,8 @@ def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     )
 
 
-def _outcomes(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def ended(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Fill up the columns of table ``outcome``; absent ones are null."""
     absent = [
         pl.lit(None, pl.String).alias(name) for name in OUTCOME_COLUMNS if name not in rows.columns
     ]
@@ -64,8 +64,8 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
     )
     rows = in_sequence(_prepared(rows))
     made = _made(place, rows, now)
-    ended = _with_status(rows, made)
-    outcomes = _outcomes(ended.with_columns(state=pl.col("result")), now)
+    with_status = _with_status(rows, made)
+    outcomes = ended(with_status.with_columns(state=pl.col("result")), now)
     changes = (
         rows.filter(pl.col("is_follow_up"))
         .group_by(KEY)

@@ -5,6 +5,20 @@ import polars as pl
 _KEYS = ("kind", "state", "reason", "currency")
 
 
+def left_queue(rows: pl.DataFrame) -> pl.DataFrame:
+    """Take rows off the queued ones: negative counts of ``kind, currency, requested_minor``."""
+    counted = tally(
+        rows.select(
+            "kind",
+            "currency",
+            state=pl.lit("queued"),
+            reason=pl.lit(None, pl.String),
+            amount_minor="requested_minor",
+        )
+    )
+    return counted.with_columns(-pl.col("row_count").cast(pl.Int64), -pl.col("requested_minor"))
+
+
 def tally(rows: pl.DataFrame) -> pl.DataFrame:
     """Count rows with ``kind, state, reason, currency, amount_minor``; approved sums if given."""
     approved = pl.col("approved_minor") if "approved_minor" in rows.columns else pl.lit(0)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
-from psycopg import Connection
 
 from paybatch.flow.engine import Engine
 from paybatch.store import numbers
-from paybatch.store.database import Row
+from paybatch.store.database import Connection, Row
 from paybatch.store.keys import DataKey
 
 KNOWN_MAX = 200_000  # about 30 MB

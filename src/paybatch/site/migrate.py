@@ -6,11 +6,12 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
-from psycopg.conninfo import conninfo_to_dict
+
+from paybatch.store.database import parts_of_url
 
 
 def _django_database(url: str) -> dict[str, Any]:
-    parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value}
+    parts = parts_of_url(url)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.pop("dbname", ""),

@@ -60,6 +60,10 @@ RETURNING id;
 -- Notes what accepting found: the number of rows, and whether rows act on payments.
 UPDATE batch SET row_count = %(row_count)s, has_subjects = %(has_subjects)s WHERE id = %(id)s;
 
+-- name: lock_batch
+-- Waits until no other process reads the batch's file; held until the transaction ends.
+SELECT pg_advisory_xact_lock(%(id)s);
+
 -- name: destroy_key
 -- Destroys the batch's data key: its secrets cannot be read by anybody from here on.
 UPDATE batch SET wrapped_key = NULL WHERE id = %(id)s;

@@ -130,6 +130,11 @@ def set_accepted(
     connection.execute(_SQL["set_accepted"], parameters)
 
 
+def lock_batch(connection: Connection[Row], batch_id: int) -> None:
+    """Wait until no other process reads the batch's file; held until the transaction ends."""
+    connection.execute(_SQL["lock_batch"], {"id": batch_id})
+
+
 def destroy_key(connection: Connection[Row], batch_id: int) -> None:
     """Destroy a batch's data key; its secrets cannot be read by anybody from here on."""
     connection.execute(_SQL["destroy_key"], {"id": batch_id})
@@ -181,8 +186,13 @@ def take_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
     return found[0] if found else None
 
 
+def wait_for_chunks(connection: Connection[Row], batch_id: int) -> None:
+    """Wait until no worker holds a chunk of the batch."""
+    connection.execute(_CHUNK["wait_for_chunks"], {"batch_id": batch_id})
+
+
 def loaded_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
-    """Take a chunk that is not worked yet, whatever the batch's state."""
+    """Take a chunk that is not worked yet, whatever the batch's state; waits for its worker."""
     found = _chunks(connection, "loaded_chunk", {"batch_id": batch_id})
     return found[0] if found else None
 

@@ -43,6 +43,10 @@ SELECT
     coalesce(sum(fault_count), 0)::bigint AS faults
 FROM chunk WHERE batch_id = %(batch_id)s;
 
+-- name: wait_for_chunks
+-- Waits until no worker holds a chunk of the batch.
+SELECT number FROM chunk WHERE batch_id = %(batch_id)s AND state = 'loaded' FOR UPDATE;
+
 -- name: loaded_chunk
 -- Any chunk that is not worked yet, whatever the batch's state: for cancelling.
 SELECT number, kind, first_line, last_line, merchant_ids, attempt
@@ -50,4 +54,4 @@ FROM chunk
 WHERE batch_id = %(batch_id)s AND state = 'loaded'
 ORDER BY number
 LIMIT 1
-FOR UPDATE SKIP LOCKED;
+FOR UPDATE;

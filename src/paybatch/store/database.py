@@ -8,7 +8,20 @@ from typing import Any, LiteralString
 import polars as pl
 import psycopg
 from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
+
+__all__ = [
+    "Connection",  # psycopg's own: other layers name it in signatures and take it from here
+    "ConstraintError",
+    "Database",
+    "DatabaseGoneError",
+    "Parameters",
+    "Row",
+    "copy_in",
+    "copy_out",
+    "parts_of_url",
+]
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
@@ -27,6 +40,11 @@ class ConstraintError(Exception):
     def __init__(self, constraint: str, sentence: str) -> None:
         super().__init__(sentence)
         self.constraint = constraint
+
+
+def parts_of_url(url: str) -> dict[str, str]:
+    """Take a database's address apart: ``host``, ``port``, ``dbname``, ``user`` and so on."""
+    return {key: str(value) for key, value in conninfo_to_dict(url).items() if value}
 
 
 class Database:

@@ -32,7 +32,7 @@ INSERT INTO merchant (name, title) VALUES (%(name)s, %(title)s) ON CONFLICT (nam
 -- name: allow_sender
 -- Lets a sender act for a merchant.
 INSERT INTO sender_merchant (sender_id, merchant_id)
-SELECT s.id, m.id FROM sender AS s CROSS JOIN merchant AS m
+SELECT s.id AS sender_id, m.id AS merchant_id FROM sender AS s CROSS JOIN merchant AS m
 WHERE s.name = %(sender)s AND m.name = %(merchant)s
 ON CONFLICT DO NOTHING;
 

@@ -20,6 +20,9 @@ from paybatch.store.embedded_home import (
     user_of,
     write_file,
 )
+from paybatch.store.statements import statements
+
+_SQL = statements("server")
 
 ANSWER_SECONDS_MAX = 5
 LOG_BYTES_MAX = 16 << 20
@@ -48,7 +51,7 @@ def refusal(layout: Layout, database: str) -> str | None:
         with psycopg.connect(
             conninfo(layout, database), connect_timeout=ANSWER_SECONDS_MAX, autocommit=True
         ) as connection:
-            connection.execute("SELECT 1")
+            connection.execute(_SQL["answer"])
     except (OSError, EmbeddedError, psycopg.Error) as problem:
         return " ".join(str(problem).split())
     return None
@@ -66,9 +69,9 @@ def check_identity(refused: str, layout: Layout) -> None:
 def ensure_database(layout: Layout) -> None:
     """Make the database if it is missing, in a server that answers. Call under the lock."""
     with psycopg.connect(conninfo(layout, MAINTENANCE_DATABASE), autocommit=True) as connection:
-        found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
+        found = connection.execute(_SQL["find_database"], {"name": DATABASE})
         if found.rowcount == 0:
-            connection.execute(f"CREATE DATABASE {DATABASE}")
+            connection.execute(_SQL["create_database"])
 
 
 def postmaster(layout: Layout) -> psutil.Process | None:

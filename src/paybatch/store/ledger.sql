@@ -51,22 +51,27 @@ ORDER BY m.name, g.name, a.currency, a.name;
 
 -- name: broken_balances
 -- Law 1: every balance is the sum of its transfers. Gives the accounts where it is not.
-SELECT a.merchant_id, a.id, a.name, coalesce(d.balance, 0) AS kept, coalesce(t.balance, 0) AS moved
-FROM account AS a
-LEFT JOIN (
+WITH side AS (
+    SELECT merchant_id, debit_account_id AS account_id, amount_minor FROM transfer
+    UNION ALL
+    SELECT merchant_id, credit_account_id AS account_id, -amount_minor FROM transfer
+),
+
+moved AS (
+    SELECT merchant_id, account_id, sum(amount_minor) AS balance
+    FROM side GROUP BY merchant_id, account_id
+),
+
+kept AS (
     SELECT merchant_id, account_id, sum(debit_minor - credit_minor) AS balance
     FROM balance_delta GROUP BY merchant_id, account_id
-) AS d ON a.merchant_id = d.merchant_id AND a.id = d.account_id
-LEFT JOIN (
-    SELECT merchant_id, account_id, sum(amount_minor) AS balance
-    FROM (
-        SELECT merchant_id, debit_account_id AS account_id, amount_minor FROM transfer
-        UNION ALL
-        SELECT merchant_id, credit_account_id, -amount_minor FROM transfer
-    ) AS sides
-    GROUP BY merchant_id, account_id
-) AS t ON a.merchant_id = t.merchant_id AND a.id = t.account_id
-WHERE coalesce(d.balance, 0) <> coalesce(t.balance, 0);
+)
+
+SELECT a.merchant_id, a.id, a.name, coalesce(k.balance, 0) AS kept, coalesce(m.balance, 0) AS moved
+FROM account AS a
+LEFT JOIN kept AS k ON a.merchant_id = k.merchant_id AND a.id = k.account_id
+LEFT JOIN moved AS m ON a.merchant_id = m.merchant_id AND a.id = m.account_id
+WHERE coalesce(k.balance, 0) <> coalesce(m.balance, 0);
 
 -- name: broken_laws
 -- Laws 2 and 3, per gate and currency: receivable = unsettled captures less unsettled refunds and

@@ -235,7 +235,7 @@ SELECT a.merchant_id, a.id, %(batch_id)s, a.payment_id, n.chunk_number
 FROM act AS a
 INNER JOIN numbered AS n ON a.merchant_id = n.merchant_id AND a.payment_id = n.payment_id
 UNION ALL
-SELECT n.merchant_id, n.payment_id, %(batch_id)s, n.payment_id, n.chunk_number
+SELECT n.merchant_id, n.payment_id AS operation_id, %(batch_id)s, n.payment_id, n.chunk_number
 FROM numbered AS n
 WHERE n.payment_id BETWEEN %(first_id)s AND %(last_id)s
 ON CONFLICT (merchant_id, operation_id) DO UPDATE SET chunk_number = excluded.chunk_number;
@@ -287,3 +287,13 @@ INNER JOIN idempotency AS i
     ON n.merchant_id = i.merchant_id AND n.face = i.face AND n.key = i.key
 LEFT JOIN outcome AS u ON i.merchant_id = u.merchant_id AND i.operation_id = u.id
 WHERE i.operation_id <> n.operation_id;
+
+-- name: payments_of_references
+-- How many good payments each of these references has, and the newest of them.
+SELECT e.reference, count(*) AS found, max(e.id) AS id
+FROM operation AS e
+INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
+WHERE
+    e.merchant_id = %(merchant_id)s AND e.reference = ANY(%(references)s) AND e.accepted
+    AND p.state <> 'declined'
+GROUP BY e.reference;

@@ -280,3 +280,12 @@ def keep_keys(connection: Connection[Row], frame: pl.DataFrame) -> list[dict[str
     copy_in(connection, _SQL["copy_keys"], frame)
     connection.execute(_SQL["keep_keys"])
     return _rows(connection, "taken_keys", {})
+
+
+def payments_of_references(
+    connection: Connection[Row], merchant_id: int, references: Sequence[str]
+) -> list[tuple[str, int, int]]:
+    """Give (reference, how many good payments it has, the newest of them)."""
+    parameters = {"merchant_id": merchant_id, "references": list(references)}
+    rows = connection.execute(_SQL["payments_of_references"], parameters).fetchall()
+    return [(str(row[0]), int(row[1]), int(row[2])) for row in rows]

@@ -356,8 +356,8 @@ CREATE TABLE audit (
     hash text COLLATE "C" NOT NULL UNIQUE
 );
 
--- Counts and sums of a batch, appended by each step that gives rows a state; never updated. State
--- 'queued' is counted when rows are accepted, every other state when it is reached.
+-- Counts and sums of a batch, appended by each step that gives rows a state; never updated. Rows
+-- are counted as 'queued' when they are accepted, and taken off again when they leave it.
 CREATE TABLE tally (
     batch_id bigint NOT NULL,
     id bigint GENERATED ALWAYS AS IDENTITY,

@@ -1,0 +1,49 @@
+"""Opens the engine for a command, and says what it is waiting for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from paybatch.cli.output import err, fail
+from paybatch.flow.engine import BatchUnknownError, Engine, open_engine
+from paybatch.settings import Settings
+from paybatch.store.public_ids import Shape
+
+BATCH = "bat"
+PAYMENT = "pay"
+OPERATION = "op"
+
+
+def _migrate(url: str) -> None:
+    from paybatch.site.migrate import migrate  # noqa: PLC0415 - Django is slow to load
+
+    err.print("Making the schema.")
+    migrate(url)
+
+
+@contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Engine]:
+    """Open the engine, and close it when the command is done."""
+    engine = open_engine(settings or Settings(), _migrate, err.print)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def batch_name(engine: Engine, batch_id: int) -> str:
+    """Give a batch's public id."""
+    return engine.public_ids.encode_one(batch_id, BATCH, Shape.NATIVE)
+
+
+def batch_number(engine: Engine, name: str) -> int:
+    """Give the number behind a batch's public id."""
+    found = engine.public_ids.decode_one(name, BATCH, Shape.NATIVE)
+    if found is None:
+        raise BatchUnknownError(f"{name!r} is not the id of a batch; see `paybatch batch list`.")
+    return found
+
+
+def usage(condition: bool, sentence: str) -> None:
+    """End with exit code 2 unless a condition of the command line holds."""
+    if not condition:
+        fail(sentence, 2)

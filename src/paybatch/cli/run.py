@@ -1,0 +1,195 @@
+"""``paybatch run`` and ``paybatch check``: a file in, a result for every row out."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from paybatch.cli import show_batch
+from paybatch.cli.opening import batch_name, opened, usage
+from paybatch.cli.output import NOT_ALL_APPROVED, ONLY_UNKNOWN, REFUSED, err, fail, show_json
+from paybatch.cli.progress import Progress
+from paybatch.domain.delimited import FileRefused
+from paybatch.flow import batch as batches
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import find_place
+from paybatch.flow.preview import preview
+from paybatch.flow.receive import Request, RequestWrongError, SeenBeforeError
+from paybatch.flow.report import report
+from paybatch.flow.summary import summarize
+from paybatch.settings import Settings
+from paybatch.store.batches import Batch
+
+PIECE_BYTES = 1 << 20
+
+File = Annotated[str, typer.Argument(help="The file; - reads standard input.")]
+Dialect = Annotated[str | None, typer.Option(help="The file's language; default: found out.")]
+Kind = Annotated[str | None, typer.Option(help="The kind of rows that name none.")]
+Merchant = Annotated[str | None, typer.Option(help="Whose payments these are.")]
+Gate = Annotated[str | None, typer.Option(help="The gate of rows that name none.")]
+Results = Annotated[Path | None, typer.Option(help="Where the result goes.")]
+Policy = Annotated[str, typer.Option(help="all-or-none, valid-rows or stop-after=N.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def pieces_of(file: str) -> Iterator[bytes]:
+    """Read a file, or standard input, piece by piece."""
+    source = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed below
+    with source:
+        while piece := source.read(PIECE_BYTES):
+            yield piece
+
+
+def check_usage(file: str, policy: str = "valid-rows") -> None:
+    """End with exit code 2 when the file or the policy cannot be meant."""
+    usage(file == "-" or Path(file).is_file(), f"There is no file {file}.")
+    name, _, limit = policy.partition("=")
+    known = policy in {"all-or-none", "valid-rows"}
+    stops = name == "stop-after" and limit.isdigit() and int(limit) > 0
+    usage(known or stops, f"Policy {policy!r} is not one of all-or-none, valid-rows, stop-after=N.")
+
+
+def results_path(file: str, name: str, wanted: Path | None) -> Path:
+    """Choose where a result goes: as asked, else beside the input, named after it."""
+    if wanted is not None:
+        return wanted
+    if file == "-":
+        return Path(f"{name}.results.csv")
+    source = Path(file)
+    return source.with_name(f"{source.name.split('.')[0]}.results.csv")
+
+
+def run(
+    file: File,
+    *,
+    dialect: Dialect = None,
+    kind: Kind = None,
+    merchant: Merchant = None,
+    gate: Gate = None,
+    results: Results = None,
+    policy: Policy = "valid-rows",
+    again: Annotated[bool, typer.Option(help="Also when the same file was handed in.")] = False,
+    as_json: Json = False,
+    strict: Annotated[bool, typer.Option(help="Exit 4 unless every row is approved.")] = False,
+) -> None:
+    """Carry out a file of operations and write a result for every row."""
+    check_usage(file, policy)
+    settings = Settings()
+    request = Request(
+        file_name="standard input" if file == "-" else Path(file).name,
+        dialect=dialect,
+        kind=kind,
+        policy=policy,
+        again=again,
+    )
+    started = time.monotonic()
+    with opened(settings) as engine:
+        place = find_place(engine, settings.sender, merchant, gate)
+        with Progress(is_shown=not as_json) as progress:
+            try:
+                done = batches.run(engine, place, pieces_of(file), request, progress.listener)
+            except RequestWrongError as error:
+                fail(str(error), 2)
+            except FileRefused as error:
+                refuse(f"{error.sentence} Nothing was done.", as_json=as_json)
+            except SeenBeforeError as error:
+                refuse(seen_before(engine, error), as_json=as_json)
+            path = results_path(file, batch_name(engine, done.id), results)
+            write_results(engine, done, path, progress)
+        conclude(engine, done, path, time.monotonic() - started, as_json=as_json, strict=strict)
+
+
+def refuse(sentence: str, *, as_json: bool) -> NoReturn:
+    """End with exit code 3: nothing was done."""
+    if as_json:
+        show_json({"state": "refused", "reason": sentence})
+    fail(sentence, REFUSED)
+
+
+def seen_before(engine: Engine, error: SeenBeforeError) -> str:
+    """Say which batch has the same bytes, and what can be done."""
+    name = batch_name(engine, error.batch_id)
+    if error.state in {"completed", "cancelled"}:
+        hint = (
+            f"`paybatch batch results {name}` gives its result; --again carries the file out again."
+        )
+    else:
+        hint = f"It is {error.state}: `paybatch batch resume {name}` takes it on."
+    return f"The same file was handed in before, as batch {name}. {hint} Nothing was done."
+
+
+def write_results(
+    engine: Engine,
+    batch: Batch,
+    path: Path,
+    progress: Progress | None = None,
+    only: frozenset[str] = frozenset(),
+) -> None:
+    """Write a batch's result file; it appears whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    place = batches.find_place_of(engine, batch)
+    try:
+        with part.open("wb") as target:
+            advance = progress.reported if progress else (lambda _: None)
+            report(engine, batch, place, target, only=only, advance=advance)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        name = batch_name(engine, batch.id)
+        fail(
+            f"The result cannot be written to {path} ({error.strerror}). The batch is {batch.state}"
+            f" and kept: `paybatch batch results {name} --results PATH` writes it elsewhere."
+        )
+
+
+def conclude(
+    engine: Engine, batch: Batch, path: Path, seconds: float, *, as_json: bool, strict: bool
+) -> None:
+    """Say what became of a batch, and end with the exit code that says it too."""
+    outcomes = summarize(engine, batch)
+    if as_json:
+        show_json(show_batch.as_object(engine, batch, outcomes, seconds=seconds, path=path))
+    else:
+        show_batch.show_outcomes(engine, batch, outcomes, seconds=seconds, path=path)
+    code = 0
+    if batch.state == "refused":
+        code = REFUSED
+    elif batch.state == "waiting":
+        code = ONLY_UNKNOWN
+    elif batch.state != "completed":
+        code = 1
+    elif strict and set(outcomes) - {"approved", "replayed"}:
+        code = NOT_ALL_APPROVED
+    if code:
+        raise typer.Exit(code)
+
+
+def check(
+    file: File,
+    *,
+    dialect: Dialect = None,
+    kind: Kind = None,
+    merchant: Merchant = None,
+    gate: Gate = None,
+    as_json: Json = False,
+) -> None:
+    """Read and check a file as `run` would, and show what it would do. Writes nothing."""
+    check_usage(file)
+    settings = Settings()
+    request = Request(file_name=file, dialect=dialect, kind=kind)
+    with opened(settings) as engine:
+        place = find_place(engine, settings.sender, merchant, gate)
+        try:
+            found = preview(engine, place, pieces_of(file), request)
+        except RequestWrongError as error:
+            fail(str(error), 2)
+        except FileRefused as error:
+            refuse(f"{error.sentence} Nothing was done.", as_json=as_json)
+        show: Any = show_batch.preview_object if as_json else show_batch.show_preview
+        result = show(engine, found)
+    if as_json:
+        show_json(result)
+    err.print("Nothing was written or sent.")

@@ -1,0 +1,107 @@
+"""Control: pause, cancel and stop a batch. No new claims are made; what is under way finishes."""
+
+import polars as pl
+
+from paybatch.domain.lifecycle import BatchState
+from paybatch.flow import receive
+from paybatch.flow.engine import Engine, load_batch, move
+from paybatch.flow.rounds import claimed
+from paybatch.flow.settle import ended
+from paybatch.flow.tallies import left_queue, tally
+from paybatch.store import batches, directory, numbers, operations
+from paybatch.store.batches import Batch
+
+
+class NotNowError(Exception):
+    """The batch's state does not allow what was asked for."""
+
+
+def pause(engine: Engine, batch: Batch, actor: str) -> Batch:
+    """Make no new claims; chunks under way finish. It can be resumed.
+
+    Raises:
+        NotNowError: The batch is not running.
+    """
+    _ask(engine, batch, BatchState.PAUSING, actor, "paused")
+    return calm(engine, batch.id)
+
+
+def cancel(engine: Engine, batch: Batch, actor: str) -> Batch:
+    """Send nothing more; what is under way finishes, the other rows become cancelled.
+
+    Raises:
+        NotNowError: The batch has ended.
+    """
+    target = BatchState.CANCELLING
+    if batch.state in batches_before_release():
+        target = BatchState.CANCELLED
+        cancel_rows(engine, batch)
+    _ask(engine, batch, target, actor, "cancelled")
+    return calm(engine, batch.id)
+
+
+def batches_before_release() -> frozenset[str]:
+    """Give the states in which nothing of a batch was sent."""
+    return frozenset({"ready", "awaiting_approval", "scheduled"})
+
+
+def resume(engine: Engine, batch: Batch, actor: str) -> None:
+    """Let a paused batch run again; one that was only killed needs no permission."""
+    if batch.state in {BatchState.PAUSING, BatchState.PAUSED}:
+        _ask(engine, batch, BatchState.RUNNING, actor, "resumed")
+
+
+def _ask(engine: Engine, batch: Batch, target: BatchState, actor: str, act: str) -> None:
+    with engine.database.transaction() as connection:
+        now = engine.clock()
+        holds = target is not BatchState.CANCELLED
+        if not batches.move_batch(connection, batch.id, target, now, holds_content=holds):
+            raise NotNowError(f"The batch is {batch.state}; it cannot be {act} now.")
+        directory.record(connection, now, actor, f"batch.{act}", f"batch:{batch.id}")
+
+
+def calm(engine: Engine, batch_id: int) -> Batch:
+    """Take a pausing or cancelling batch on as far as it goes; others finish their chunks."""
+    batch = load_batch(engine, batch_id)
+    if batch.state == BatchState.PAUSING:
+        with engine.database.transaction() as connection:
+            batches.wait_for_chunks(connection, batch_id)
+            batches.move_batch(connection, batch_id, BatchState.PAUSED, engine.clock())
+    if batch.state == BatchState.CANCELLING:
+        cancel_rows(engine, batch)
+        with engine.database.transaction() as connection:
+            sent = batches.has_sent(connection, batch_id)
+        move(engine, batch_id, BatchState.CANCELLED, holds_content=sent)
+    forget(engine, batch_id)
+    return load_batch(engine, batch_id)
+
+
+def cancel_rows(engine: Engine, batch: Batch) -> None:
+    """Give every accepted row that was not claimed the outcome cancelled, chunk by chunk."""
+    while True:
+        with engine.database.transaction() as connection:
+            chunk = batches.loaded_chunk(connection, batch.id)
+            if chunk is None:
+                return
+            rows = claimed(connection, batch, chunk)
+            if not rows.is_empty():
+                gone = rows.with_columns(
+                    amount_minor=pl.col("requested_minor"),
+                    state=pl.lit("cancelled"),
+                    reason=pl.lit(None, pl.String),
+                )
+                operations.copy_outcomes(connection, ended(gone, engine.clock()))
+                operations.insert_tallies(connection, batch.id, left_queue(rows))
+                operations.insert_tallies(connection, batch.id, tally(gone))
+            batches.cancel_chunk(connection, batch.id, chunk.number)
+
+
+def forget(engine: Engine, batch_id: int) -> None:
+    """Destroy the data key, the secrets and the upload of a batch that has ended."""
+    with engine.database.transaction() as connection:
+        batch = batches.get_batch(connection, batch_id)
+        if batch is None or batch.finished_at is None:
+            return
+        numbers.drop_batch_secrets(connection, batch_id)
+        batches.destroy_key(connection, batch_id)
+    engine.blobs.delete(receive.blob_name(batch_id))

@@ -1,0 +1,54 @@
+"""Foresee: what the payments' present states would refuse, were everything else approved.
+
+The rows take the way of the work, with approvals in place of a processor and nothing stored.
+"""
+
+import polars as pl
+
+from paybatch.domain.connector import REPLY_SCHEMA
+from paybatch.flow.claim import Book
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.rounds import claimed, in_rounds, locked
+from paybatch.store import batches
+from paybatch.store.batches import Batch
+
+REFUSED = {"line": pl.Int64, "reason": pl.String, "message": pl.String}
+
+
+def approve_all(calls: pl.DataFrame) -> pl.DataFrame:
+    """Answer every call as approved in full."""
+    given = calls.select(
+        operation="id", result=pl.lit("approved"), approved_minor=pl.col("amount_minor")
+    )
+    absent = [name for name in REPLY_SCHEMA if name not in given.columns]
+    return given.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
+
+
+def refused_in(engine: Engine, book: Book, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the rows (``line, reason, message``) that would be refused, taken in line order."""
+    settled = in_rounds(book, rows, approve_all, engine.clock(), is_ordered=True)
+    outcomes = [
+        each.outcomes.filter(pl.col("state") == "rejected").select("id", "reason", "message")
+        for each in settled
+    ]
+    if not outcomes:
+        return pl.DataFrame(schema=REFUSED)
+    refused = pl.concat(outcomes).join(rows.select("id", "line"), on="id").sort("line")
+    return refused.select(list(REFUSED))
+
+
+def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:
+    """Give the rows of an accepted batch that would be refused (``line, reason, message``)."""
+    if not batch.has_subjects:
+        return pl.DataFrame(schema=REFUSED)
+    found = []
+    with engine.database.transaction() as connection:
+        chunks = batches.list_chunks(connection, batch.id)
+    for chunk in chunks:
+        with engine.database.transaction() as connection:
+            rows = claimed(connection, batch, chunk)
+            if not rows.is_empty():
+                book = Book(place, locked(connection, rows))
+                found.append(refused_in(engine, book, rows))
+    return pl.concat(found) if found else pl.DataFrame(schema=REFUSED)

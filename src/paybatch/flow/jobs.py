@@ -1,0 +1,29 @@
+"""Jobs: procrastinate spreads the work; the engine's own rows decide what is true.
+
+A job says that a batch has work. One that runs twice, late or never changes nothing: whoever finds
+a ready chunk works it.
+"""
+
+from functools import cache
+
+import procrastinate
+from psycopg import Connection
+
+from paybatch.store.database import Row
+
+WORK = "paybatch.work"
+QUEUE = "batches"
+
+
+@cache
+def _deferring() -> procrastinate.App:
+    """Give an app that only defers, on connections that it is given."""
+    return procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+
+def defer_work(connection: Connection[Row], batch_id: int) -> None:
+    """Say that a batch has work, in the caller's transaction."""
+    job = _deferring().configure_task(
+        WORK, queue=QUEUE, allow_unknown=True, lock=None, connection=connection
+    )
+    job.defer(batch_id=batch_id)

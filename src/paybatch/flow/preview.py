@@ -1,0 +1,217 @@
+"""Preview: what a file would do, from the same reading and checking; writes nothing.
+
+What the payments' present states would refuse is foreseen by taking the rows through the rounds of
+the work with approvals in place of a processor.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from paybatch.domain.delimited import read_records
+from paybatch.domain.reasons import Reason
+from paybatch.flow.check import Checked, check
+from paybatch.flow.claim import KEY, Book, acts_on_payment
+from paybatch.flow.engine import Engine
+from paybatch.flow.foresee import refused_in
+from paybatch.flow.place import Place
+from paybatch.flow.receive import Request, open_file
+from paybatch.flow.tallies import tally
+from paybatch.store import operations, payments
+from paybatch.store.public_ids import Shape
+
+LISTED = 1_000
+LARGEST = 10
+_KEPT = (
+    *("line", "merchant_id", "kind", "gate_id", "requested_minor", "currency_code", "payment"),
+    *("reference", "final_value", "brand"),
+)
+
+
+@dataclass
+class Preview:
+    """What a file would do.
+
+    Attributes:
+        dialect: The file's language.
+        shape: Its encoding, separator and line end, as found.
+        row_count: Its rows.
+        totals: Counts and sums by kind, state (queued or rejected), reason and currency.
+        errors: The first things that are wrong: line, reason, column_name, value, message.
+        error_count: How many there are.
+        refused: Rows that their payment's present state would refuse: line, reason, message.
+        refused_count: How many there are.
+        seen: Batches that carried references of this file before, and how many.
+        largest: The largest amounts: line, kind, currency, requested_minor.
+    """
+
+    dialect: str
+    shape: dict[str, Any]
+    row_count: int = 0
+    totals: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    error_count: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    refused_count: int = 0
+    seen: dict[int, int] = field(default_factory=dict)
+    largest: list[dict[str, Any]] = field(default_factory=list)
+
+
+def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Request) -> Preview:
+    """Read and check a file, and say what it would do.
+
+    Raises:
+        FileRefused: It cannot be read as a whole.
+    """
+    opened, layout = open_file(engine, source, request, engine.settings.chunk_rows)
+    shape = opened.shape
+    found = Preview(
+        layout.dialect.name,
+        {"encoding": shape.encoding, "separator": shape.separator, "line_end": shape.line_end},
+    )
+    acts = layout.place_of("payment") is not None
+    totals, largest, kept = [], [], []
+    for block in opened.blocks:
+        records = read_records(block, len(opened.names), shape)
+        checked = check(engine, layout, place, records, engine.clock())
+        found.row_count += checked.values.height
+        found.error_count += checked.errors.height
+        room = LISTED - len(found.errors)
+        found.errors += checked.errors.head(max(room, 0)).to_dicts()
+        totals.append(_totals(checked))
+        largest.append(_largest(checked.accepted))
+        _count_seen(engine, found, checked.accepted)
+        if acts:
+            kept.append(checked.accepted.select(_KEPT))
+    found.totals = _added(totals)
+    found.largest = _largest_of(largest)
+    if kept:
+        refused = _foreseen(engine, place, pl.concat(kept))
+        found.refused_count = refused.height
+        found.refused = refused.head(LISTED).to_dicts()
+    return found
+
+
+def _totals(checked: Checked) -> pl.DataFrame:
+    rejected = pl.col("reason").is_not_null()
+    rows = checked.values.select(
+        pl.col("kind").fill_null("unknown"),
+        "reason",
+        pl.col("currency_code").alias("currency"),
+        pl.col("requested_minor").alias("amount_minor"),
+        state=pl.when(rejected).then(pl.lit("rejected")).otherwise(pl.lit("queued")),
+    )
+    return tally(rows)
+
+
+def _added(totals: list[pl.DataFrame]) -> list[dict[str, Any]]:
+    keys = ["state", "kind", "reason", "currency"]
+    if not totals:
+        return []
+    added = (
+        pl.concat(totals)
+        .group_by(keys)
+        .agg(pl.col("row_count").sum(), pl.col("requested_minor").sum())
+    )
+    return added.sort(keys).to_dicts()
+
+
+def _largest(rows: pl.DataFrame) -> pl.DataFrame:
+    shown = rows.select(
+        "line", "kind", pl.col("currency_code").alias("currency"), "requested_minor"
+    )
+    return shown.sort("requested_minor", descending=True, nulls_last=True).head(LARGEST)
+
+
+def _largest_of(parts: list[pl.DataFrame]) -> list[dict[str, Any]]:
+    if not parts:
+        return []
+    rows = pl.concat(parts).drop_nulls("requested_minor")
+    return rows.sort("requested_minor", descending=True).head(LARGEST).to_dicts()
+
+
+def _count_seen(engine: Engine, found: Preview, rows: pl.DataFrame) -> None:
+    """Count the references of these rows that earlier batches carried."""
+    named = rows.select("merchant_id", "reference").drop_nulls()
+    with engine.database.transaction() as connection:
+        for (merchant_id,), group in named.partition_by("merchant_id", as_dict=True).items():
+            references = group["reference"].unique().to_list()
+            known = operations.known_references(connection, int(merchant_id), references)
+            for batch_id in known.values():
+                found.seen[batch_id] = found.seen.get(batch_id, 0) + 1
+
+
+def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the rows that would be refused: ``line, reason, message``."""
+    rows = rows.rename({"currency_code": "currency", "final_value": "final"}).with_columns(
+        id="line",
+        number_id=pl.lit(None, pl.String),
+        expiry=pl.lit(None, pl.Int16),
+        reason=pl.lit(None, pl.String),
+    )
+    acting = rows.filter(acts_on_payment())
+    if acting.is_empty():
+        return acting.select("line", "reason", message="reason")
+    named = _with_subjects(engine, rows, acting)
+    subjects = named["payment_id"].drop_nulls().unique()
+    own = rows.filter(~acts_on_payment() & pl.col("id").is_in((-subjects).implode()))
+    # Payments that the file itself makes stand under minus their line, out of the way of real ids.
+    made = own.with_columns(id=-pl.col("id"), payment_id=pl.lit(None, pl.Int64))
+    with engine.database.transaction() as connection:
+        wanted = named.filter(pl.col("payment_id") > 0).select(KEY).unique().sort(KEY)
+        book = Book(place, payments.lock_payments(connection, wanted))
+    both = pl.concat([made, named], how="diagonal").sort("line")
+    return refused_in(engine, book, both)
+
+
+def _with_subjects(engine: Engine, rows: pl.DataFrame, acting: pl.DataFrame) -> pl.DataFrame:
+    """Find the payment of each row: by id, by an earlier line, or by a stored reference."""
+    ids = engine.public_ids.decode(acting["payment"].fill_null(""), "pay", Shape.NATIVE)
+    acting = acting.with_columns(payment_id=ids)
+    makers = rows.filter(~acts_on_payment() & pl.col("reference").is_not_null()).select(
+        "merchant_id", payment="reference", maker="line"
+    )
+    here = (
+        acting.select("line", "merchant_id", "payment")
+        .join(makers, on=["merchant_id", "payment"], how="inner")
+        .filter(pl.col("maker") < pl.col("line"))
+        .group_by("line")
+        .agg(pl.len().alias("found"), pl.col("maker").max())
+    )
+    acting = acting.join(here, on="line", how="left", maintain_order="left")
+    stored = _stored(engine, acting.filter(ids.is_null() & acting["found"].is_null()))
+    acting = acting.join(stored, on=["merchant_id", "payment"], how="left", maintain_order="left")
+    count = pl.coalesce("found", "stored_count").fill_null(0)
+    lost = (
+        pl.when(count > 1)
+        .then(pl.lit(Reason.REFERENCE_AMBIGUOUS.value))
+        .when(count == 0)
+        .then(pl.lit(Reason.REFERENCE_UNKNOWN.value))
+    )
+    return acting.with_columns(
+        reason=pl.when(pl.col("payment_id").is_null()).then(lost),
+        payment_id=pl.coalesce(
+            "payment_id", pl.when(count == 1).then(pl.coalesce(-pl.col("maker"), "stored_id"))
+        ),
+    ).drop("found", "maker", "stored_count", "stored_id")
+
+
+def _stored(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the stored payments of references: ``merchant_id, payment, stored_count, stored_id``."""
+    found = []
+    with engine.database.transaction() as connection:
+        for (merchant_id,), group in rows.partition_by("merchant_id", as_dict=True).items():
+            references = group["payment"].unique().to_list()
+            for reference, count, payment_id in operations.payments_of_references(
+                connection, int(merchant_id), references
+            ):
+                found.append((merchant_id, reference, count, payment_id))
+    schema = {
+        "merchant_id": pl.Int32,
+        "payment": pl.String,
+        "stored_count": pl.UInt32,
+        "stored_id": pl.Int64,
+    }
+    return pl.DataFrame(found, schema=schema, orient="row")

@@ -1,0 +1,173 @@
+"""Rounds: the rows of a chunk go through claim, send and settle until none is left.
+
+The preview takes the same way, with everything approved and nothing stored.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain.connector import REPLY_SCHEMA
+from paybatch.flow import vault
+from paybatch.flow.claim import KEY, Book, Round, acts_on_payment, claim_once, claim_round
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.settle import Settled, refuse, settle
+from paybatch.store import operations, payments
+from paybatch.store.batches import Batch, Chunk
+from paybatch.store.database import Connection, Row
+from paybatch.store.keys import DataKey
+
+Send = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What the chunks of one batch have in common."""
+
+    engine: Engine
+    batch: Batch
+    place: Place
+    key: DataKey | None
+
+
+def claimed(connection: Connection[Row], batch: Batch, chunk: Chunk) -> pl.DataFrame:
+    """Read the operations that a chunk works."""
+    if chunk.kind == "ordered":
+        return operations.claim_ordered(connection, batch.id, chunk.number)
+    ids = operations.id_range(batch.id, chunk.first_line, chunk.last_line)
+    return operations.claim_range(
+        connection, chunk.merchant_ids, ids, has_subjects=batch.has_subjects
+    )
+
+
+def settle_rounds(
+    work: Work, connection: Connection[Row], chunk: Chunk, rows: pl.DataFrame
+) -> list[Settled]:
+    """Take a chunk's rows through its rounds; give what is to be stored."""
+    if rows.is_empty():
+        return []
+    rows = _with_details(work, connection, rows)
+    book = Book(work.place, locked(connection, rows))
+    sender = Sender(work.engine, work.place)
+    is_ordered = chunk.kind == "ordered"
+    return in_rounds(book, rows, sender.send, work.engine.clock(), is_ordered=is_ordered)
+
+
+def in_rounds(
+    book: Book, rows: pl.DataFrame, send: Send, now: datetime, *, is_ordered: bool
+) -> list[Settled]:
+    """Claim, send and settle until no row is left."""
+    claim = claim_round if is_ordered else claim_once
+    settled: list[Settled] = []
+    while not rows.is_empty():
+        turn: Round = claim(book, rows)
+        if not turn.refused.is_empty():
+            settled.append(_refused(refuse(turn.refused, now)))
+        if not turn.calls.is_empty():
+            done = settle(book.place, turn.calls, send(turn.calls), now)
+            settled.append(done)
+            if not turn.later.is_empty():
+                _keep_book(book, done)
+        rows = turn.later
+    return settled
+
+
+def _keep_book(book: Book, done: Settled) -> None:
+    if not done.made.is_empty():
+        book.add(
+            done.made.with_columns(
+                payment_gate_id="gate_id",
+                payment_currency="currency",
+                payment_number_id="number_id",
+                payment_brand="brand",
+            )
+        )
+    book.change(done.changes)
+
+
+def _refused(outcomes: pl.DataFrame) -> Settled:
+    none = pl.DataFrame()
+    return Settled(outcomes, none, none, none, outcomes)
+
+
+def locked(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
+    """Lock the payments that the rows act on."""
+    wanted = rows.filter(acts_on_payment() & pl.col("payment_id").is_not_null())
+    if wanted.is_empty():
+        return pl.DataFrame(schema=payments.LOCKED)
+    return payments.lock_payments(connection, wanted.select(KEY).unique().sort(KEY))
+
+
+def _with_details(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
+    """Add what connectors want of a row beside the money: its details and its CVV."""
+    batch = work.batch
+    first, *_, last = [*rows["line"].head(1), *rows["line"].tail(1)]
+    lines = (first, last)
+    wanted = {field for gate in work.place.gates for field in work.place.connector(gate.id).wants}
+    dialect = registry.dialects()[batch.dialect]
+    for field in sorted(wanted):
+        column = dialect.column_of(field)
+        if column in batch.columns:
+            place = batch.columns.index(column) + 1
+            cells = operations.row_cells(connection, batch.id, place, lines)
+            rows = rows.join(
+                cells.rename({"value": field}), on="line", how="left", maintain_order="left"
+            )
+        else:
+            rows = rows.with_columns(pl.lit(None, pl.String).alias(field))
+    return rows.with_columns(cvv=_cvvs(work, connection, rows))
+
+
+def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Series:
+    """Take the CVVs of these rows; they are gone from the database with this transaction."""
+    holders = rows.filter("has_secret")["line"].to_list()
+    if not holders:
+        return pl.Series("cvv", [None] * rows.height, pl.String)
+    oldest = work.engine.clock() - timedelta(hours=work.engine.settings.secret_hours)
+    found = vault.take_secrets(connection, work.key, work.batch.id, holders, oldest)
+    return pl.Series("cvv", [found.get(line) for line in rows["line"]], pl.String)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Sends calls to the connectors of their gates."""
+
+    engine: Engine
+    place: Place
+
+    def send(self, calls: pl.DataFrame) -> pl.DataFrame:
+        """Send calls and gather the replies."""
+        if "payment_gate_id" in calls.columns:
+            calls = calls.with_columns(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
+        verbs = {kind.name: str(kind.verb) for kind in registry.kinds().values()}
+        calls = calls.with_columns(
+            operation="id",
+            key=pl.format("{}-1", pl.col("id")),
+            verb=pl.col("kind").replace_strict(verbs, return_dtype=pl.String),
+        )
+        replies = []
+        for gate_id in calls["gate_id"].unique(maintain_order=True).to_list():
+            own = self._with_test_values(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            replies += list(self.place.connector(gate_id).send(own))
+        return pl.concat([each.cast(REPLY_SCHEMA) for each in replies])
+
+    def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
+        """Mark the numbers that are test values of the connector, by their fingerprints."""
+        connector = self.place.connector(gate_id)
+        is_test = self.place.gate(gate_id).mode == "test"
+        known = sorted(connector.test_values) if is_test else []
+        prints = self.engine.keys.fingerprints(pl.Series(known, dtype=pl.String))
+        values = dict(zip(prints, known, strict=True))
+        named = {"test_value": "number_id", "payment_test_value": "payment_number_id"}
+        return calls.with_columns(
+            (
+                pl.col(column).replace_strict(values, default=None, return_dtype=pl.String)
+                if values and column in calls.columns
+                else pl.lit(None, pl.String)
+            ).alias(name)
+            for name, column in named.items()
+        )
