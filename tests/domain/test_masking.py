@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from paybatch.domain.masking import (
     mask_account,
     mask_cells,
+    mask_digits,
     mask_event,
     mask_number,
     mask_text,
+    mask_wrong,
 )
 
 MASKED = """
@@ -32,7 +34,8 @@ PAN4111111111111111x                 | PAN411111******1111x
 1 4111 1111 1111 1111                | 1 4111 11** **** 1111
 2024-4111111111111111                | 2024-411111******1111
 4111 1111 1111 1111 exp 12/27        | 4111 11** **** 1111 exp 12/27
-234567 890123 4 4111 1111 1111 1111  | 234567 ****** * 4111 1*** **** 1111
+234567 890123 4 4111 1111 1111 1111  | 234567 890123 4 4111 11** **** 1111
+4111-111111111111-9-4111111111111111 | 4111-11******1111-9-411111******1111
 """
 
 UNTOUCHED = """
@@ -40,6 +43,9 @@ order 123456789012
 1706700000000
 12345678901234567890123
 41111111111111111111
+4111111111111112
+4111 1111 1111 1112
+order 20261121035633123
 550e8400-e29b-41d4-a716-446655440000
 2024-01-31 12:34:56
 4111.1111.1111.1111
@@ -63,8 +69,33 @@ def test_other_text_is_not_touched(text: str) -> None:
     assert _cells([text]) == [text]
 
 
-def test_an_iban_in_groups_is_hidden_too() -> None:
-    assert mask_text("DE89 3704 0044 0532 0130 00") == "DE89 3704 00** **** **30 00"
+def test_of_order_numbers_only_one_in_ten_is_taken_for_a_card() -> None:
+    orders: list[str | None] = [f"4{number:015d}" for number in range(1_000)]
+    changed = [a != b for a, b in zip(orders, _cells(orders), strict=True)]
+    assert sum(changed) == 100
+
+
+WRONG = """
+4111111111111112        | ************1112
+4111 1111 1111 1112     | **** **** **** 1112
+no 4111-1111-1111-1112. | no ****-****-****-1112.
+4111111111111112 999    | **************** ***
+411111111111            | ********1111
+12345678901             | 12345678901
+12345678901234567890    | ****************7890
+"""
+
+
+@pytest.mark.parametrize(("text", "masked"), _rows(WRONG))
+def test_of_a_wrong_number_four_digits_are_shown(text: str, masked: str) -> None:
+    frame = pl.DataFrame({"cell": [text, None, "x"]})
+    shown = frame.select(mask_wrong(pl.col("cell")))["cell"]
+    assert shown.to_list() == [masked, None, "x"]
+
+
+def test_every_number_in_text_without_order_is_hidden() -> None:
+    frame = pl.DataFrame({"cell": ["sale,41,999,4111111111111111,09/29"]})
+    assert frame.select(mask_digits(pl.col("cell"))).item() == "sale,41,***,***,09/29"
 
 
 def _cells(cells: list[str | None]) -> list[str | None]:

@@ -43,9 +43,9 @@ class File:
         """Give every string literal, also the plain parts of f-strings, but no docstring."""
         documents = {id(each) for each in _documents(self.tree)}
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if id(node) not in documents:
-                    yield node
+            is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if is_text and id(node) not in documents:
+                yield node
 
     def imports(self) -> Iterator[tuple[int, str]]:
         """Give line and dotted name of all that is imported, wherever it is."""

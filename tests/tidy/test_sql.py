@@ -68,9 +68,10 @@ def test_every_block_is_read(repository: Any) -> None:
 def nouns_of(file: Any) -> Iterator[str]:
     """Give the nouns whose statements a module takes."""
     for node in ast.walk(file.tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id == "statements" and isinstance(node.args[0], ast.Constant):
-                yield str(node.args[0].value)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "statements":
+            (noun,) = node.args
+            if isinstance(noun, ast.Constant):
+                yield str(noun.value)
 
 
 def uses(file: Any) -> Iterator[tuple[str, str]]:

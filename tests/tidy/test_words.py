@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from paybatch.domain.reasons import Reason
+from paybatch.settings import Settings
 
 REASONS = "src/paybatch/domain/reasons.py"
 UNDONE = re.compile(r"\b(?:FIXME|TODO|XXX|HACK)\b")
@@ -45,6 +46,17 @@ def test_reasons_are_unlike_each_other() -> None:
     twice = {each for each in sentences if sentences.count(each) > 1}
     assert not twice, f"two reasons say the same, keep one: {sorted(twice)}"
     assert len({each.value for each in Reason}) == len(Reason)
+
+
+def test_every_setting_is_used(repository: Any) -> None:
+    read = {
+        node.attr
+        for file in repository.source
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Attribute)
+    }
+    wrong = sorted(set(Settings.model_fields) - read)
+    assert not wrong, f"settings that nobody reads, use or delete them: {', '.join(wrong)}"
 
 
 def test_nothing_is_left_undone(repository: Any) -> None:

@@ -1,7 +1,6 @@
 """Sandbox: a processor inside the house, deterministic, for demonstrations and tests.
 
-Every valid card approves except the triggers below (they work on gates in test mode). The list
-follows the test data of the FluidPay family.
+Every valid card approves except the triggers below (they work on gates in test mode).
 
 Cards: 4000000000000002 declines; ...9995 insufficient funds; ...9987 lost; ...9979 stolen;
 ...0069 expired; 4000000000000010 approves, its refunds decline; 4000000000000051 approves half.
@@ -10,6 +9,8 @@ Billing postal code: 20000 answers N, 20001 U; every other Y.
 ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are returned later).
 Amounts whose last five digits are 502nn decline with code nn of the table below, 50400 is an error
 of the processor.
+
+Source: 123checkout, test data; the amounts are our own.
 """
 
 from collections.abc import Iterator

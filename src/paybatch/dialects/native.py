@@ -4,6 +4,8 @@ Each row names its ``kind`` (or the whole file is given one). Amounts stand in `
 (whole minor units) or in ``amount`` (decimal point, exactly the currency's digits); exactly one of
 the two. The result is the input, untouched, with the outcome behind it; number columns carry the
 card reference in place of the number, so that failed rows can be sent again, and CVVs are empty.
+
+Source: this project.
 """
 
 from collections.abc import Sequence

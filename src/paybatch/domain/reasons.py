@@ -31,7 +31,6 @@ class Reason(StrEnum):
     )
     NOT_TEXT = "not_text", "the line holds bytes that are not text in the file's encoding"
     LINE_TOO_LONG = "line_too_long", "the line is longer than the limit"
-    CELL_TOO_LONG = "cell_too_long", "a cell may hold at most 65,536 characters"
 
     # Who and what
     KIND_MISSING = "kind_missing", "the row names no kind of operation"

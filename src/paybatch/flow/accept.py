@@ -15,19 +15,17 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.delimited import Block, Delimited, open_delimited, read_records
 from paybatch.domain.masking import mask_cells
-from paybatch.domain.reasons import Reason
 from paybatch.flow import receive, vault
-from paybatch.flow.check import Checked, check
+from paybatch.flow.check import check
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
+from paybatch.flow.shaping import Origin, rejected, replayed, shaped, vault_rows
 from paybatch.flow.tallies import tally
 from paybatch.flow.texts import Layout, lay_out, to_text
 from paybatch.store import batches, numbers, operations
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, ConstraintError, Row
 from paybatch.store.keys import DataKey
-from paybatch.store.operations import OUTCOME_COLUMNS
-from paybatch.store.public_ids import Shape
 
 HIDDEN = {"card_number", "account_number", "card_cvv"}
 ORDERED_CHUNK_ROWS = 10_000
@@ -44,6 +42,11 @@ class Load:
     place: Place
     key: DataKey
     now: datetime
+
+    @property
+    def origin(self) -> Origin:
+        """Where the rows come from."""
+        return Origin(self.engine, self.batch.id, self.batch.sender_id, self.now, "file")
 
 
 def chunk_rows(engine: Engine, policy: str) -> int:
@@ -104,7 +107,7 @@ def _load_block(load: Load, opened: Delimited, number: int, block: Block) -> int
     """Read, check and store one block; give the number of its rows."""
     records = read_records(block, len(opened.names), opened.shape)
     checked = check(load.engine, load.layout, load.place, records, load.now)
-    rows = _shaped(load, vault_rows(load.engine, checked))
+    rows = shaped(load.origin, vault_rows(load.engine, checked))
     texts = to_text(load.layout, records.table, HIDDEN)
     broken = records.broken.select("line", cells=pl.col("text"))
     texts = pl.concat([texts, broken]).with_columns(cells=mask_cells(pl.col("cells")))
@@ -119,46 +122,6 @@ def _load_block(load: Load, opened: Delimited, number: int, block: Block) -> int
     return rows.height
 
 
-def vault_rows(engine: Engine, checked: Checked) -> pl.DataFrame:
-    """Put the numbers of good rows into the vault; bad rows keep none of theirs."""
-    good = vault.keep_numbers(engine, checked.accepted)
-    bad = checked.values.filter(pl.col("reason").is_not_null())
-    if bad.is_empty():
-        return good
-    bare = bad.drop("card_number", "account_number").with_columns(
-        number_id=pl.lit(None, pl.String), masked=pl.lit(None, pl.String)
-    )
-    return pl.concat([good, bare], how="diagonal").sort("line")
-
-
-def _shaped(load: Load, values: pl.DataFrame) -> pl.DataFrame:
-    """Give the columns of table ``operation``, and beside them reason, message and secrets."""
-    engine, batch = load.engine, load.batch
-    payment = engine.public_ids.decode(values["payment"].fill_null(""), "pay", Shape.NATIVE)
-    first = operations.operation_id(batch.id, 0)
-    return values.with_columns(
-        id=pl.col("line") + first,
-        batch_id=pl.lit(batch.id),
-        sender_id=pl.lit(batch.sender_id),
-        kind=pl.col("kind").fill_null("unknown"),
-        merchant_id=pl.col("merchant_id").fill_null(0),
-        gate_id=pl.col("gate_id").fill_null(0),
-        accepted=pl.col("reason").is_null(),
-        payment_id=payment,
-        payment_reference=pl.when(payment.is_null()).then(pl.col("payment")),
-        amount_minor=pl.col("requested_minor"),
-        currency=pl.col("currency_code").str.slice(0, 3),
-        tax_minor=pl.col("tax_minor_value"),
-        surcharge_minor=pl.col("surcharge_minor_value"),
-        tip_minor=pl.col("tip_minor_value"),
-        shipping_minor=pl.col("shipping_minor_value"),
-        bank_code=pl.coalesce("routing_number", "found_bank_code"),
-        final=pl.col("final_value"),
-        has_secret=pl.col("card_cvv").is_not_null() & pl.col("reason").is_null(),
-        created_at=pl.lit(load.now.isoformat()),
-    )
-
-
 def _store(
     connection: Connection[Row],
     load: Load,
@@ -170,7 +133,7 @@ def _store(
 ) -> None:
     batch_id = load.batch.id
     refused = pl.concat(
-        [_rejected(rows, load.now), _replayed(connection, load, rows)], how="diagonal"
+        [rejected(rows, load.now), replayed(connection, load.origin, rows)], how="diagonal"
     )
     if not refused.is_empty():
         rows = rows.with_columns(accepted=~pl.col("id").is_in(refused["id"].implode()))
@@ -221,82 +184,6 @@ def _counted(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
         refused.select("id", "state", "reason"), on="id", how="left", maintain_order="left"
     )
     return tally(states.with_columns(state=pl.col("state").fill_null("queued")))
-
-
-def _outcomes(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Fill up the columns of table ``outcome``."""
-    absent = [
-        pl.lit(None, pl.String).alias(name) for name in OUTCOME_COLUMNS if name not in rows.columns
-    ]
-    return (
-        rows.with_columns(absent)
-        .with_columns(settled_at=pl.lit(now.isoformat()))
-        .select(*OUTCOME_COLUMNS)
-    )
-
-
-def _rejected(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    bad = rows.filter(~pl.col("accepted")).select("merchant_id", "id", "reason", "message")
-    return _outcomes(bad.with_columns(state=pl.lit("rejected")), now)
-
-
-def _replayed(connection: Connection[Row], load: Load, rows: pl.DataFrame) -> pl.DataFrame:
-    """Take the rows' idempotency keys; rows whose key was used before get their outcome here."""
-    keyed = rows.filter(pl.col("accepted") & pl.col("idempotency_key").is_not_null())
-    if keyed.is_empty():
-        return _rejected(rows.clear(), load.now)
-    told = keyed.select(
-        pl.concat_str(
-            [pl.col(name).cast(pl.String).fill_null("") for name in _KEYED_VALUES], separator="\x1f"
-        )
-    ).to_series()
-    keys = keyed.select(
-        "merchant_id",
-        pl.lit("file").alias("face"),
-        pl.col("idempotency_key").alias("key"),
-        pl.lit(load.engine.keys.values_hashes(told)).alias("values_hash"),
-        "id",
-    )
-    taken = operations.keep_keys(connection, keys)
-    merchants = dict(zip(keyed["id"], keyed["merchant_id"], strict=True))
-    first_id = operations.operation_id(load.batch.id, 0)
-    answers = [
-        {"merchant_id": merchants[row["operation_id"]], **_answer(row, first_id)} for row in taken
-    ]
-    schema = {
-        "merchant_id": pl.Int32,
-        "id": pl.Int64,
-        "state": pl.String,
-        "reason": pl.String,
-        "message": pl.String,
-        "payment_id": pl.Int64,
-    }
-    return _outcomes(pl.DataFrame(answers, schema=schema), load.now)
-
-
-_KEYED_VALUES = (
-    *("merchant_id", "gate_id", "kind", "amount_minor", "currency", "number_id", "expiry"),
-    *("payment", "reference", "account_type", "final"),
-)
-
-
-def _answer(row: dict[str, object], first_id: int) -> dict[str, object]:
-    """Give the outcome of a row whose key belongs to another operation."""
-    earlier = row["first_id"]
-    assert isinstance(earlier, int)
-    if not row["is_same"]:
-        state, reason = "rejected", Reason.KEY_CONFLICT
-    elif row["state"] is None and earlier < first_id:
-        state, reason = "rejected", Reason.KEY_RUNNING
-    else:
-        state, reason = "replayed", None
-    return {
-        "id": row["operation_id"],
-        "state": state,
-        "reason": reason,
-        "message": f"column idempotency_key: {reason.sentence}" if reason else None,
-        "payment_id": earlier if state == "replayed" else None,
-    }
 
 
 def _finish(engine: Engine, batch: Batch) -> None:

@@ -83,7 +83,8 @@ def _accepted(engine: Engine, batch_id: int, place: Place, listener: Listener) -
             batch = load_batch(engine, batch_id)
         if batch.state == BatchState.CHECKING:
             accepting.accept(engine, batch, place, listener.accepted)
-            refusal = refusal_of(engine, load_batch(engine, batch_id), place)
+            batch = load_batch(engine, batch_id)
+            refusal = refusal_of(engine, batch, place)
             if refusal is None:
                 move(engine, batch_id, BatchState.READY)
             else:

@@ -60,7 +60,9 @@ def add_gate(engine: Engine, gate: NewGate, sender: str) -> bool:
     }
     with engine.database.transaction() as connection:
         if gate.merchant not in {each["name"] for each in directory.list_merchants(connection)}:
-            raise WrongError(f"There is no merchant {gate.merchant!r}; see `paybatch merchant list`.")
+            raise WrongError(
+                f"There is no merchant {gate.merchant!r}; see `paybatch merchant list`."
+            )
         made = directory.add_gate(connection, values)
         if made:
             actor, subject = f"sender:{sender}", f"gate:{gate.merchant}/{gate.name}"

@@ -1,0 +1,232 @@
+"""Call: operations that come one at a time, worked at once in the caller's process.
+
+The same check, claim, send and settle as a batch. Calls that arrive together are worked together:
+one of the waiting threads leads, takes every call that waits and settles them in one transaction
+(a group commit). A group that fails is done again singly, so that one bad call harms no other.
+Calls need no batch row: their ids come from a block of ids that this process takes.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain.delimited import Records
+from paybatch.domain.reasons import Reason
+from paybatch.flow.check import check
+from paybatch.flow.claim import Book, acts_on_payment
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.rounds import Sender, in_rounds, locked
+from paybatch.flow.settle import Settled, store
+from paybatch.flow.shaping import Origin, rejected, replayed, shaped, vault_rows
+from paybatch.flow.texts import Layout
+from paybatch.store import batches, operations
+from paybatch.store.database import Connection, Row
+from paybatch.store.operations import CLAIMED
+from paybatch.store.public_ids import Shape
+
+GROUP_MAX = 256
+_NO_BROKEN = {"line": pl.Int64, "code": pl.String, "fields": pl.Int64, "text": pl.String}
+_ANSWER = (
+    *("id", "state", "reason", "message", "payment_id", "status", "approved_minor", "response"),
+    *("processor_code", "processor_text", "approval_code", "avs_result", "cvv_result"),
+)
+
+
+@dataclass
+class _Waiting:
+    """A call that waits for its answer."""
+
+    values: Mapping[str, str]
+    done: threading.Event = field(default_factory=threading.Event)
+    answer: dict[str, Any] | None = None
+    error: BaseException | None = None
+
+
+class Caller:
+    """Carries out single operations for one sender; safe to use from many threads at once."""
+
+    def __init__(self, engine: Engine, place: Place) -> None:
+        self._engine = engine
+        self._place = place
+        self._lock = threading.Lock()
+        self._queue: list[_Waiting] = []
+        self._is_led = False
+        self._block = 0
+        self._line = operations.LINES_MAX
+
+    def call(self, values: Mapping[str, str]) -> dict[str, Any]:
+        """Carry out one operation; ``values`` are those of a native row.
+
+        Returns ``operation`` and ``payment`` (public ids), ``state``, ``reason``, ``message``,
+        ``status``, ``approved_minor`` and what the processor answered.
+
+        Raises:
+            DatabaseGoneError: The database does not answer; whether it was done, the same call
+                with the same idempotency key will tell.
+        """
+        mine = _Waiting(values)
+        with self._lock:
+            self._queue.append(mine)
+            leads = not self._is_led
+            self._is_led = True
+        if leads:
+            self._lead()
+        mine.done.wait()
+        if mine.error is not None:
+            raise mine.error
+        assert mine.answer is not None
+        return mine.answer
+
+    def _lead(self) -> None:
+        """Work groups until nobody waits; others may join while a group is under way."""
+        while True:
+            with self._lock:
+                group, self._queue = self._queue[:GROUP_MAX], self._queue[GROUP_MAX:]
+                if not group:
+                    self._is_led = False
+                    return
+            self._work(group)
+
+    def _work(self, group: list[_Waiting]) -> None:
+        try:
+            answers = self._settle([each.values for each in group])
+        except BaseException as error:  # noqa: BLE001 - it is raised in the callers' threads
+            if len(group) > 1:
+                for each in group:
+                    self._work([each])
+                return
+            group[0].error = error
+            answers = [{}]
+        for each, answer in zip(group, answers, strict=True):
+            each.answer = answer
+            each.done.set()
+
+    def _settle(self, calls: list[Mapping[str, str]]) -> list[dict[str, Any]]:
+        """Take calls through check, claim, send and settle, and give their answers in order."""
+        engine, place = self._engine, self._place
+        number, first = self._take_lines(len(calls))
+        origin = Origin(engine, number, place.sender_id, engine.clock(), "call")
+        records = _records(calls, first)
+        layout = _layout(tuple(name for name in records.table.columns if name != "line"))
+        records.table.columns = ["line", *(f"c{i}" for i in range(len(layout.columns)))]
+        checked = check(engine, layout, place, records, origin.now)
+        rows = shaped(origin, vault_rows(engine, checked))
+        with engine.database.transaction() as connection:
+            return self._stored(connection, origin, rows)
+
+    def _stored(
+        self, connection: Connection[Row], origin: Origin, rows: pl.DataFrame
+    ) -> list[dict[str, Any]]:
+        refused = [rejected(rows, origin.now)]
+        if rows["idempotency_key"].count():
+            refused.append(replayed(connection, origin, rows))
+        outcomes = pl.concat(refused, how="diagonal_relaxed")
+        if not outcomes.is_empty():
+            rows = rows.with_columns(accepted=~pl.col("id").is_in(outcomes["id"].implode()))
+            operations.copy_outcomes(connection, outcomes)
+        operations.copy_operations(connection, rows.with_columns(has_secret=pl.lit(value=False)))
+        settled = self._rounds(connection, rows.filter("accepted"))
+        if settled:
+            store(self._engine, connection, settled)
+        done = pl.concat(
+            [_answer_of(each) for each in (outcomes, *(s.outcomes for s in settled))],
+            how="diagonal_relaxed",
+        )
+        return self._answers(done.sort("id"))
+
+    def _rounds(self, connection: Connection[Row], rows: pl.DataFrame) -> list[Settled]:
+        if rows.is_empty():
+            return []
+        wanted = {
+            each for gate in self._place.gates for each in self._place.connector(gate.id).wants
+        }
+        details = [
+            pl.col(name) if name in rows.columns else pl.lit(None, pl.String).alias(name)
+            for name in sorted(wanted)
+        ]
+        rows = _with_subjects(connection, rows)
+        claim = rows.with_columns(requested_minor="amount_minor").select(
+            *CLAIMED, *details, cvv="card_cvv"
+        )
+        book = Book(self._place, locked(connection, claim))
+        sender = Sender(self._engine, self._place)
+        is_ordered = claim.height > 1
+        return in_rounds(book, claim, sender.send, self._engine.clock(), is_ordered=is_ordered)
+
+    def _answers(self, done: pl.DataFrame) -> list[dict[str, Any]]:
+        ids = self._engine.public_ids
+        named = done.with_columns(
+            operation=ids.encode(done["id"], "op", Shape.NATIVE),
+            payment=ids.encode(done["payment_id"], "pay", Shape.NATIVE),
+        )
+        return named.drop("id", "payment_id").to_dicts()
+
+    def _take_lines(self, count: int) -> tuple[int, int]:
+        """Take numbers for calls: the block, and the first line in it."""
+        if self._line + count >= operations.LINES_MAX:
+            with self._engine.database.transaction() as connection:
+                self._block = batches.next_number(connection)
+            self._line = 1
+        first = self._line
+        self._line += count
+        return self._block, first
+
+
+def _records(calls: list[Mapping[str, str]], first: int) -> Records:
+    names = sorted({name for call in calls for name in call})
+    table = pl.DataFrame(
+        {
+            "line": range(first, first + len(calls)),
+            **{name: [call.get(name) or None for call in calls] for name in names},
+        },
+        schema={"line": pl.Int64, **dict.fromkeys(names, pl.String)},
+    )
+    return Records(table, pl.DataFrame(schema=_NO_BROKEN), 0)
+
+
+def _layout(columns: tuple[str, ...]) -> Layout:
+    return Layout(registry.dialects()["native"], columns, None)
+
+
+def _with_subjects(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
+    """Find the payments that rows name by reference."""
+    rows = rows.with_columns(reason=pl.lit(None, pl.String))
+    named = rows.filter(acts_on_payment() & pl.col("payment_reference").is_not_null())
+    if named.is_empty():
+        return rows
+    found = []
+    for (merchant_id,), group in named.partition_by("merchant_id", as_dict=True).items():
+        texts = group["payment_reference"].unique().to_list()
+        known = operations.payments_of_references(connection, int(merchant_id), texts)
+        found += [(merchant_id, *each) for each in known]
+    schema = {
+        "merchant_id": pl.Int32,
+        "payment_reference": pl.String,
+        "found": pl.Int64,
+        "found_id": pl.Int64,
+    }
+    stored = pl.DataFrame(found, schema=schema, orient="row")
+    joined = rows.join(
+        stored, on=["merchant_id", "payment_reference"], how="left", maintain_order="left"
+    )
+    by_name = pl.col("payment_reference").is_not_null()
+    return joined.with_columns(
+        payment_id=pl.when(by_name & (pl.col("found") == 1))
+        .then("found_id")
+        .otherwise("payment_id"),
+        reason=pl.when(by_name & (pl.col("found") > 1))
+        .then(pl.lit(Reason.REFERENCE_AMBIGUOUS.value))
+        .when(by_name & pl.col("found").is_null())
+        .then(pl.lit(Reason.REFERENCE_UNKNOWN.value)),
+    )
+
+
+def _answer_of(outcomes: pl.DataFrame) -> pl.DataFrame:
+    return outcomes.select(_ANSWER).with_columns(
+        pl.col("id", "payment_id", "approved_minor").cast(pl.Int64)
+    )

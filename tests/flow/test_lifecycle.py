@@ -1,0 +1,488 @@
+"""The payment lifecycle: random files against a small model that takes row by row.
+
+The model is written from the kinds' manual pages and the design, in plain Python and without the
+engine's rules. After every batch the outcome and reason of each row, the amounts and status of
+each payment and the balance of each account must be those of the model.
+"""
+
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+import polars as pl
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from paybatch.flow import batch as batches
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import find_place
+from paybatch.flow.receive import Request
+from paybatch.flow.report import report
+from paybatch.flow.settle import store_transfers
+from paybatch.store import directory, ledger
+from paybatch.store.public_ids import Shape
+
+USUAL = {
+    "several_captures": True,
+    "partial_void": True,
+    "void_captured": True,
+    "refund_before_settlement": True,
+    "refund_excess_percent": 0,
+}
+GATES = {
+    "usual": USUAL,
+    "single": USUAL | {"several_captures": False},
+    "whole": USUAL | {"partial_void": False},
+    "early": USUAL | {"void_captured": False},
+    "late": USUAL | {"refund_before_settlement": False},
+    "generous": USUAL | {"refund_excess_percent": 10},
+    "strict": {name: False for name in USUAL} | {"refund_excess_percent": 0},
+}
+NEW = ("sale", "authorize", "credit", "verify")
+VISA, AMEX, WRONG = "4111111111111111", "378282246310005", "4111111111111112"
+DECLINES, REFUNDS_DECLINE, HALF = "4000000000000002", "4000000000000010", "4000000000000051"
+DECLINING_AMOUNTS = (50_200, 50_204)
+HEADER = "kind,gate,amount_minor,currency,card_number,card_expiry,reference,payment,final"
+EXAMPLES_USUAL = 40
+EXAMPLES = int(os.environ.get("PAYBATCH_TEST_EXAMPLES", EXAMPLES_USUAL))  # more = also random
+_examples, _settlements = count(1), count(1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of a file; ``target`` says which payment made before it acts on."""
+
+    kind: str
+    gate: str | None
+    amount: int | None
+    card: str = VISA
+    reference: str = ""
+    target: int = 0
+    by_id: bool = False
+    final: bool = False
+
+
+@dataclass
+class Payment:
+    """A payment of the model. ``id`` is known when its batch is done."""
+
+    origin: str
+    gate: str
+    card: str
+    reference: str
+    batch: int
+    line: int
+    state: str = "approved"
+    authorized: int = 0
+    released: int = 0
+    captured: int = 0
+    cancelled: int = 0
+    settled: int = 0
+    refunded: int = 0
+
+    @property
+    def held(self) -> int:
+        return self.authorized - self.captured - self.released
+
+    @property
+    def kept(self) -> int:
+        return self.captured - self.cancelled
+
+    @property
+    def status(self) -> str:
+        if self.state != "approved":
+            return self.state
+        if self.held == 0 and self.kept == 0:
+            return "voided"
+        if self.origin == "credit":
+            return "credited"
+        if self.refunded:
+            done = self.refunded >= self.kept and self.held == 0
+            return "refunded" if done else "partially_refunded"
+        if self.kept == 0:
+            return "authorized"
+        if self.held:
+            return "partially_captured"
+        return "settled" if self.settled >= self.kept else "captured"
+
+
+@dataclass
+class Model:
+    """Payments and account balances, changed by one row after the other."""
+
+    payments: list[Payment] = field(default_factory=list)
+    balances: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def move(self, gate: str, debit: str, credit: str, amount: int) -> None:
+        self.balances[gate, debit] += amount
+        self.balances[gate, credit] -= amount
+
+    def close_day(self, payment: Payment) -> int:
+        amount = payment.kept - payment.settled
+        payment.settled += amount
+        if payment.origin == "credit":
+            self.move(payment.gate, "receivable", "clearing", amount)
+        else:
+            self.move(payment.gate, "clearing", "receivable", amount)
+        return amount
+
+    def named(self, reference: str, batch: int) -> tuple[Payment | None, str | None]:
+        """Find what a reference means, for a row of this batch."""
+        here = [p for p in self.payments if p.reference == reference and p.batch == batch]
+        earlier = [
+            p
+            for p in self.payments
+            if p.reference == reference and p.batch < batch and p.state != "declined"
+        ]
+        found = here or earlier
+        if len(found) == 1:
+            return found[0], None
+        return None, "reference_ambiguous" if found else "reference_unknown"
+
+    def make(self, step: Step, batch: int, line: int) -> tuple[str, str | None, str | None]:
+        """Take a row that makes a payment: its outcome, reason, and the payment's status."""
+        if step.kind == "verify":
+            refused = "zero_not_at_brand" if step.card == AMEX else None
+            refused = "amount_not_zero" if step.amount else refused
+        else:
+            refused = "amount_zero" if step.amount == 0 else None
+        if step.card == WRONG:
+            refused = refused or "number_check_digit"
+        if refused:
+            return "rejected", refused, None
+        gate = step.gate or "usual"
+        made = Payment(step.kind, gate, step.card, step.reference, batch, line)
+        self.payments.append(made)
+        asked = step.amount or 0
+        halved = step.card == HALF and step.kind in ("sale", "authorize")
+        if step.card == DECLINES or (asked % 100_000 in DECLINING_AMOUNTS and not halved):
+            made.state = "declined"
+            return "declined", None, "declined"
+        amount = max(asked // 2, 1) if halved else asked
+        made.authorized = amount
+        if step.kind == "authorize":
+            self.move(gate, "hold", "hold_contra", amount)
+        elif step.kind == "verify":
+            made.state = "verified"
+        else:
+            made.captured = amount
+            sides = (
+                ("receivable", "merchant") if step.kind == "sale" else ("merchant", "receivable")
+            )
+            self.move(gate, *sides, amount)
+        return "approved", None, made.status
+
+    def act(self, step: Step, payment: Payment) -> tuple[str, str | None, str | None]:
+        """Take a row that acts on a payment."""
+        can = GATES[payment.gate]
+        if step.gate and step.gate != payment.gate:
+            return "rejected", "gate_differs", None
+        refused = getattr(self, f"{step.kind}_refused")(payment, can)
+        if refused:
+            return "rejected", refused, None
+        left = getattr(self, f"{step.kind}_left")(payment, can)
+        amount = left if step.amount is None else step.amount
+        if left <= 0:
+            return "rejected", "nothing_left", None
+        if step.kind == "void" and not can["partial_void"] and amount < left:
+            return "rejected", "partial_not_supported", None
+        if amount > left:
+            return "rejected", "amount_above_left", None
+        declines = step.kind == "refund" and payment.card == REFUNDS_DECLINE
+        if declines or amount % 100_000 in DECLINING_AMOUNTS:
+            return "declined", None, payment.status
+        getattr(self, step.kind)(payment, amount, final=step.final or not can["several_captures"])
+        return "approved", None, payment.status
+
+    def capture_refused(self, payment: Payment, can: dict[str, Any]) -> str | None:
+        allowed = {"authorized"}
+        if can["several_captures"]:
+            allowed |= {"partially_captured", "partially_refunded"}
+        elif payment.captured and payment.origin != "credit":
+            return "captured_already"
+        return None if payment.status in allowed else "status_not_allowed"
+
+    def capture_left(self, payment: Payment, can: dict[str, Any]) -> int:
+        return payment.held
+
+    def capture(self, payment: Payment, amount: int, *, final: bool) -> None:
+        rest = payment.held - amount if final else 0
+        payment.captured += amount
+        payment.released += rest
+        self.move(payment.gate, "receivable", "merchant", amount)
+        self.move(payment.gate, "hold_contra", "hold", amount + rest)
+
+    def void_refused(self, payment: Payment, can: dict[str, Any]) -> str | None:
+        if payment.held == 0 and 0 < payment.settled >= payment.kept:
+            return "settled_already"
+        allowed = {"authorized", "partially_captured", "partially_refunded"}
+        if can["void_captured"]:
+            allowed |= {"captured", "credited"}
+        return None if payment.status in allowed else "status_not_allowed"
+
+    def void_left(self, payment: Payment, can: dict[str, Any]) -> int:
+        unsettled = payment.kept - payment.settled - payment.refunded
+        return payment.held + (max(unsettled, 0) if can["void_captured"] else 0)
+
+    def void(self, payment: Payment, amount: int, *, final: bool) -> None:
+        released = min(amount, payment.held)
+        payment.released += released
+        payment.cancelled += amount - released
+        self.move(payment.gate, "hold_contra", "hold", released)
+        sides = ("receivable", "merchant") if payment.origin == "credit" else None
+        self.move(payment.gate, *(sides or ("merchant", "receivable")), amount - released)
+
+    def refund_refused(self, payment: Payment, can: dict[str, Any]) -> str | None:
+        allowed = {"settled", "partially_refunded"}
+        if can["refund_before_settlement"]:
+            allowed |= {"captured", "partially_captured"}
+        elif payment.origin != "credit" and payment.settled < payment.kept:
+            return "not_settled_yet"
+        if can["refund_excess_percent"]:
+            allowed |= {"refunded"}
+        return None if payment.status in allowed else "status_not_allowed"
+
+    def refund_left(self, payment: Payment, can: dict[str, Any]) -> int:
+        ceiling = payment.kept * (100 + can["refund_excess_percent"]) // 100
+        return int(ceiling - payment.refunded)
+
+    def refund(self, payment: Payment, amount: int, *, final: bool) -> None:
+        payment.refunded += amount
+        self.move(payment.gate, "merchant", "receivable", amount)
+
+
+amounts = st.sampled_from([1, 7, 40, 50, 60, 100, 100, 110, 200, 50_200, 60_000])
+new_steps = st.builds(
+    Step,
+    kind=st.sampled_from(["authorize", "authorize", "authorize", "sale", "sale", "credit"]),
+    gate=st.sampled_from([None, *GATES]),
+    amount=st.sampled_from([0, 1, 100, 100, 100, 101, 200, 50_204, 60_000]),
+    card=st.sampled_from([VISA, VISA, VISA, DECLINES, REFUNDS_DECLINE, HALF, WRONG]),
+)
+verifications = st.builds(
+    Step,
+    kind=st.just("verify"),
+    gate=st.sampled_from([None, *GATES]),
+    amount=st.sampled_from([None, 0, 1]),
+    card=st.sampled_from([VISA, AMEX, DECLINES, WRONG]),
+)
+follow_ups = st.builds(
+    Step,
+    kind=st.sampled_from(["capture", "capture", "void", "refund", "refund"]),
+    gate=st.sampled_from([None] * 6 + ["own", "usual"]),
+    amount=st.one_of(st.none(), amounts),
+    target=st.integers(0, 4),
+    by_id=st.booleans(),
+    final=st.sampled_from([False, False, True]),
+)
+steps = st.one_of(new_steps, follow_ups, follow_ups, follow_ups, follow_ups, verifications)
+files = st.lists(st.lists(steps, min_size=1, max_size=14), min_size=1, max_size=3)
+
+
+class Trial:
+    """One example: the engine and the model side by side."""
+
+    def __init__(self, engine: Engine, name: str, *, shared_references: bool) -> None:
+        self.engine, self.name, self.shared = engine, name, shared_references
+        self.place = find_place(engine, "local", "model")
+        self.model = Model()
+        self.seen: list[Step] = []
+        self.made: list[Payment | None] = []
+        self.batch_ids: list[int] = []
+        self.before = self._balances()
+
+    def run(self, steps: list[Step]) -> None:
+        """Run one file through both and compare."""
+        batch = len(self.batch_ids)
+        lines, expected = [HEADER], []
+        for line, step in enumerate(steps, start=2):
+            lines.append(self._line_and_outcome(step, batch, line, expected))
+        request = Request(file_name=f"{self.name}.csv", again=True)
+        done = batches.run(self.engine, self.place, ["\n".join(lines).encode()], request)
+        assert done.state == "completed"
+        self.batch_ids.append(done.id)
+        target = io.BytesIO()
+        report(self.engine, done, self.place, target)
+        result = pl.read_csv(target.getvalue(), infer_schema=False)
+        found = list(result.select("outcome", "reason").iter_rows())
+        told = "\n".join(
+            f"{a}   {b}  {c}" for a, b, c in zip(lines[1:], found, expected, strict=True)
+        )
+        assert found == [each[:2] for each in expected], told
+        assert self._statuses(done.id) == [each[2] for each in expected], told
+        self.compare()
+
+    def _line_and_outcome(
+        self,
+        step: Step,
+        batch: int,
+        line: int,
+        expected: list[tuple[str, str | None, str | None]],
+    ) -> str:
+        if step.kind in NEW:
+            name = "shared" if self.shared and len(self.made) % 3 == 0 else len(self.made)
+            step = replace(step, reference=f"{self.name}-{name}")
+            before = len(self.model.payments)
+            expected.append(self.model.make(step, batch, line))
+            made = self.model.payments[before:]
+            self.seen.append(step)
+            self.made.append(made[0] if made else None)
+            return self._written(step, "")
+        if not self.seen:
+            expected.append(("rejected", "reference_unknown", None))
+            return self._written(replace(step, gate=None), "nothing")
+        place = step.target % len(self.seen)
+        payment, name = self.made[place], self.seen[place].reference
+        if step.by_id and payment is not None and payment.batch < batch:
+            name, refused = self._public_id(payment), None
+        else:
+            payment, refused = self.model.named(name, batch)
+        own = payment.gate if payment else None
+        step = replace(step, gate=own if step.gate == "own" else step.gate)
+        assert payment is not None or refused is not None
+        expected.append(self.model.act(step, payment) if payment else ("rejected", refused, None))
+        return self._written(step, name)
+
+    def _written(self, step: Step, payment: str) -> str:
+        amount = "" if step.amount is None else str(step.amount)
+        new = step.kind in NEW
+        final = "true" if step.final and step.kind == "capture" else ""
+        cells = [step.kind, step.gate or "", amount, "USD" if new else ""]
+        cells += [step.card if new else "", "12/39" if new else "", step.reference]
+        return ",".join([*cells, payment, final])
+
+    def _public_id(self, payment: Payment) -> str:
+        own = self.batch_ids[payment.batch] << 30 | payment.line
+        ids = self.engine.public_ids.encode(pl.Series([own]), "pay", Shape.NATIVE)
+        return str(ids[0])
+
+    def close_day(self, places: list[int]) -> None:
+        """Settle some payments, as a close of the gate's day will."""
+        for place in places:
+            payment = self.made[place % len(self.made)] if self.made else None
+            amount = self.model.close_day(payment) if payment else 0
+            if payment and amount:
+                settle_directly(self.engine, self.place.merchant_id, self._key(payment), payment)
+        self.compare()
+
+    def _key(self, payment: Payment) -> int:
+        return self.batch_ids[payment.batch] << 30 | payment.line
+
+    def compare(self) -> None:
+        """Compare payments and balances, and hold the laws against the database."""
+        with self.engine.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT id, state, authorized, released, captured, cancelled, settled, refunded "
+                "FROM payment WHERE id >= %s ORDER BY id",
+                [self.batch_ids[0] << 30],
+            ).fetchall()
+            assert not ledger.broken_balances(connection)
+            assert not ledger.broken_laws(connection)
+            moved = connection.execute(
+                "SELECT count(*) FROM outcome AS u JOIN transfer AS t "
+                "ON t.merchant_id = u.merchant_id AND t.operation_id = u.id "
+                "WHERE u.state <> 'approved'"
+            ).fetchone()
+        assert moved == (0,)
+        assert rows == [
+            (self._key(p), p.state, p.authorized, p.released, p.captured, p.cancelled, p.settled)
+            + (p.refunded,)
+            for p in self.model.payments
+        ]
+        now = self._balances()
+        grown = {key: now[key] - self.before[key] for key in now if now[key] != self.before[key]}
+        assert grown == {key: value for key, value in self.model.balances.items() if value}
+
+    def _balances(self) -> Counter[tuple[str, str]]:
+        with self.engine.database.transaction() as connection:
+            rows = ledger.balances(connection)
+        return Counter(
+            {(r["gate"], r["account"]): r["debit_minor"] - r["credit_minor"] for r in rows}
+        )
+
+    def _statuses(self, batch_id: int) -> list[str | None]:
+        with self.engine.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT status FROM outcome WHERE id BETWEEN %s AND %s ORDER BY id",
+                [batch_id << 30, (batch_id + 1) << 30],
+            ).fetchall()
+        return [row[0] for row in rows]
+
+
+def settle_directly(engine: Engine, merchant_id: int, key: int, payment: Payment) -> None:
+    """Settle what is kept of a payment, with its transfer: no kind does this yet."""
+    sides = ("receivable", "clearing") if payment.origin == "credit" else ("clearing", "receivable")
+    with engine.database.transaction() as connection:
+        row = connection.execute(
+            "WITH old AS (SELECT * FROM payment WHERE merchant_id = %(m)s AND id = %(id)s) "
+            "UPDATE payment AS p SET settled = p.captured - p.cancelled FROM old "
+            "WHERE p.merchant_id = %(m)s AND p.id = %(id)s "
+            "RETURNING p.gate_id, p.settled - old.settled",
+            {"m": merchant_id, "id": key},
+        ).fetchone()
+        assert row is not None
+        moved = {
+            "merchant_id": merchant_id,
+            "gate_id": row[0],
+            "currency": "USD",
+            "operation_id": key,
+            "number": 100 + next(_settlements),
+            "debit": sides[0],
+            "credit": sides[1],
+            "amount_minor": row[1],
+        }
+        kinds = {"merchant_id": pl.Int32, "gate_id": pl.Int32, "number": pl.Int16}
+        store_transfers(engine, connection, pl.DataFrame([moved], schema_overrides=kinds))
+
+
+def add_gates(engine: Engine) -> None:
+    """Make a merchant with a gate of each capability."""
+    with engine.database.transaction() as connection:
+        directory.add_merchant(connection, "model", "Model", "local")
+        for name, capabilities in GATES.items():
+            values = {
+                "merchant": "model",
+                "name": name,
+                "connector": "sandbox",
+                "mode": "test",
+                "currencies": ["USD"],
+                "zone": "UTC",
+                "cut_off": "00:00",
+                "capabilities": json.dumps(capabilities),
+            }
+            directory.add_gate(connection, values)
+
+
+def test_random_files_do_what_the_model_does(
+    engine: Engine, with_settings: Callable[..., Engine]
+) -> None:
+    add_gates(engine)
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=EXAMPLES == EXAMPLES_USUAL,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(
+        files=files,
+        settled=st.lists(st.integers(0, 9), max_size=3),
+        chunk_rows=st.sampled_from([1, 3, 50_000]),
+        shared_references=st.booleans(),
+    )
+    def trial(
+        files: list[list[Step]], settled: list[int], chunk_rows: int, *, shared_references: bool
+    ) -> None:
+        own = with_settings(chunk_rows=chunk_rows)
+        example = Trial(own, f"e{next(_examples)}", shared_references=shared_references)
+        for steps in files:
+            example.run(steps)
+            example.close_day(settled)
+
+    trial()
