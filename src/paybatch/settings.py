@@ -43,3 +43,4 @@ class Settings(BaseSettings):
     )
     file_bytes_max: int = Field(default=10 * 2**30, description="Size of a file, unpacked.")
     columns_max: int = Field(default=1_000, description="Columns of a file.")
+    cell_characters_max: int = Field(default=65_536, ge=1, description="Length of a cell.")

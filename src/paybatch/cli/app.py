@@ -2,7 +2,7 @@
 
 import typer
 
-from paybatch.cli import batch, demo, run
+from paybatch.cli import batch, demo, run, worker
 from paybatch.cli.output import fail, sentence_of
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(run.check)
 app.command()(demo.demo)
+app.command()(worker.worker)
 app.add_typer(batch.app, name="batch")
 
 

@@ -90,7 +90,8 @@ def _send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Answer a table of calls at once: the answer depends on the call alone."""
     approved = pl.col("response").is_in([Response.APPROVED, Response.PARTIALLY_APPROVED])
     half = pl.col("response") == Response.PARTIALLY_APPROVED
-    amount = pl.when(half).then(pl.col("amount_minor") // 2).otherwise(pl.col("amount_minor"))
+    halved = pl.max_horizontal(pl.col("amount_minor") // 2, 1)  # an approval of nothing is none
+    amount = pl.when(half).then(halved).otherwise(pl.col("amount_minor"))
     result = pl.when(approved).then(pl.lit(Result.APPROVED)).otherwise(pl.lit(Result.DECLINED))
     codes = {response: code for response, (code, _) in _CODES.items()}
     texts = {response: text for response, (_, text) in _CODES.items()}

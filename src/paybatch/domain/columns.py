@@ -9,9 +9,9 @@ from paybatch.domain.fields import Field
 KIND = Field(name="kind", type=fields.word(40), title="What to do; see `paybatch kinds`")
 MERCHANT = Field(name="merchant", type=fields.word(64), title="Whose money it is")
 GATE = Field(name="gate", type=fields.word(64), title="The merchant's account at a processor")
-REFERENCE = Field(name="reference", type=fields.text(64), title="Your own name for this row")
+REFERENCE = Field(name="reference", type=fields.name(64), title="Your own name for this row")
 IDEMPOTENCY_KEY = Field(
-    name="idempotency_key", type=fields.text(128), title="The same key is never done twice"
+    name="idempotency_key", type=fields.name(128), title="The same key is never done twice"
 )
 
 AMOUNT_MINOR = Field(
@@ -74,7 +74,7 @@ MEANS_TYPE = Field(
 
 PAYMENT = Field(
     name="payment",
-    type=fields.text(64),
+    type=fields.name(64),
     title="The payment to act on: its id, or the reference of the row that made it",
 )
 FINAL = Field(

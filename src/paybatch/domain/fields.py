@@ -14,7 +14,10 @@ from paybatch.domain.reasons import Reason
 
 ColumnRule = Callable[[pl.Expr], pl.Expr]
 
-SPREADSHEET = r"^[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]+$"
+SPREADSHEET = r"^[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+$"
+NUMBER_SPREADSHEET = SPREADSHEET.replace(r"\+", r"\+?")  # in a number column any such is wrong
+MINOR_DIGITS = r"^[0-9]{1,12}$"
+MONTH = r"^(?:0[1-9]|1[0-2])/[0-9]{2}$"
 
 
 def _same(column: pl.Expr) -> pl.Expr:
@@ -66,6 +69,18 @@ def text(characters_max: int) -> FieldType:
     )
 
 
+def name(characters_max: int) -> FieldType:
+    """A name that people or programs gave: any text, but no number that a spreadsheet spoiled."""
+    return FieldType(
+        name=f"name({characters_max})",
+        allowed=f"text of at most {characters_max} characters",
+        faults=(
+            (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(SPREADSHEET)),
+            (Reason.VALUE_TOO_LONG, _longer(characters_max)),
+        ),
+    )
+
+
 def word(characters_max: int) -> FieldType:
     """An identifier: letters, digits and ``. _ : / # -`` without blanks."""
     return FieldType(
@@ -103,7 +118,9 @@ MINOR_UNITS = FieldType(
         (Reason.AMOUNT_MALFORMED, _unlike(r"^[0-9]+$")),
         (Reason.AMOUNT_TOO_LARGE, _longer(12)),
     ),
-    read=lambda column: column.cast(pl.Int64, strict=False),
+    read=lambda column: pl.when(column.str.contains(MINOR_DIGITS)).then(
+        column.cast(pl.Int64, strict=False)
+    ),
 )
 
 DECIMAL_AMOUNT = FieldType(
@@ -125,7 +142,7 @@ CARD_NUMBER = FieldType(
     name="card number",
     allowed="12 to 19 digits without blanks, with a right check digit",
     faults=(
-        (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(SPREADSHEET)),
+        (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(NUMBER_SPREADSHEET)),
         (Reason.NUMBER_MALFORMED, _unlike(r"^[0-9]{12,19}$")),
     ),
     sensitive="number",
@@ -134,9 +151,9 @@ CARD_NUMBER = FieldType(
 EXPIRY = FieldType(
     name="expiry",
     allowed="MM/YY, for example 09/29",
-    faults=((Reason.EXPIRY_MALFORMED, _unlike(r"^(?:0[1-9]|1[0-2])/[0-9]{2}$")),),
-    read=lambda column: (column.str.slice(3, 2) + column.str.slice(0, 2)).cast(
-        pl.Int16, strict=False
+    faults=((Reason.EXPIRY_MALFORMED, _unlike(MONTH)),),
+    read=lambda column: pl.when(column.str.contains(MONTH)).then(
+        (column.str.slice(3, 2) + column.str.slice(0, 2)).cast(pl.Int16, strict=False)
     ),
 )
 
@@ -151,7 +168,7 @@ ACCOUNT_NUMBER = FieldType(
     name="account number",
     allowed="4 to 17 digits",
     faults=(
-        (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(SPREADSHEET)),
+        (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(NUMBER_SPREADSHEET)),
         (Reason.ACCOUNT_MALFORMED, _unlike(r"^[0-9]{4,17}$")),
     ),
     sensitive="number",

@@ -88,6 +88,10 @@ def _no_refusals(_: Capabilities) -> tuple[Fault, ...]:
     return ()
 
 
+def _as_written(_: Capabilities) -> Mapping[str, pl.Expr]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """What a payment operation is.
@@ -104,6 +108,7 @@ class Kind:
         faults: Rules over the row's own values.
         statuses: Which statuses of the subject allow it, by the gate's capabilities.
         refusals: More exact reasons, tried before the status rule.
+        fixed: Columns that the gate decides, whatever the row says.
         left: How much of the payment it may act on (over the payment's columns).
         whole_only: Whether it may only act on all that is left.
         reserves: The payment's column that is reserved while the call is under way.
@@ -127,6 +132,7 @@ class Kind:
     faults: tuple[Fault, ...] = ()
     statuses: Callable[[Capabilities], frozenset[Status]] = _no_statuses
     refusals: Callable[[Capabilities], tuple[Fault, ...]] = _no_refusals
+    fixed: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
     left: Callable[[Capabilities], pl.Expr] = _nothing
     whole_only: Callable[[Capabilities], bool] = _never
     reserves: str | None = None

@@ -31,6 +31,11 @@ class Reason(StrEnum):
     )
     NOT_TEXT = "not_text", "the line holds bytes that are not text in the file's encoding"
     LINE_TOO_LONG = "line_too_long", "the line is longer than the limit"
+    CELL_TOO_LONG = "cell_too_long", "the cell is longer than the limit"
+    CONTROL_CHARACTER = (
+        "control_character",
+        "a cell may hold no control characters; save the file as plain text",
+    )
 
     # Who and what
     KIND_MISSING = "kind_missing", "the row names no kind of operation"
@@ -42,7 +47,10 @@ class Reason(StrEnum):
 
     # Values
     VALUE_MISSING = "value_missing", "this column is required for this kind"
-    VALUE_NOT_ALLOWED = "value_not_allowed", "this column has no meaning for this kind"
+    VALUE_NOT_ALLOWED = (
+        "value_not_allowed",
+        "this column has no meaning for this kind: leave it empty",
+    )
     VALUE_MALFORMED = "value_malformed", "the value is not of the column's form"
     VALUE_TOO_LONG = "value_too_long", "the value is too long for the column"
     VALUE_SPREADSHEET = (
@@ -61,7 +69,8 @@ class Reason(StrEnum):
     )
     AMOUNT_NOT_DECIMAL = (
         "amount_not_decimal",
-        "use digits and a decimal point, with exactly the currency's digits: 12.50",
+        "use digits and a decimal point, with exactly the currency's digits; a comma could mean "
+        "either 1.00 or 100 and is never guessed at",
     )
     AMOUNT_ZERO = "amount_zero", "the amount must be greater than zero"
     AMOUNT_NOT_ZERO = "amount_not_zero", "a verification has no amount, or zero"

@@ -58,7 +58,11 @@ class Book:
 
 @dataclass(frozen=True)
 class Round:
-    """What a round does: ``calls`` go out, ``refused`` are final, ``later`` wait."""
+    """What a round does: ``calls`` go out, ``refused`` are final, ``later`` wait.
+
+    ``refused`` have the reason of the payment as it stood before the round; `refused_in_line`
+    gives that of their line.
+    """
 
     calls: pl.DataFrame
     refused: pl.DataFrame
@@ -98,11 +102,34 @@ def claim_round(book: Book, operations: pl.DataFrame) -> Round:
     return Round(calls, now.filter(fate == "refuse"), pl.concat([held, waiting]).sort("id"))
 
 
+def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFrame:
+    """Give the refused rows of a round with the reason that they meet in their line.
+
+    They are refused whatever the answers to the rows before them are; which reason stands first
+    depends on those answers.
+    """
+    answered = replies.select(
+        id="operation",
+        approved_minor=pl.when(pl.col("result") == "approved")
+        .then(pl.col("approved_minor"))
+        .otherwise(0),
+    )
+    sent = turn.calls.filter(acts_on_payment()).join(answered, on="id", how="inner")
+    if sent.is_empty():
+        return turn.refused
+    none = turn.refused.with_columns(approved_minor=pl.lit(0, pl.Int64))
+    rows = in_sequence(pl.concat([sent, none], how="diagonal").sort("id"))
+    again = judged(book.place, rows.drop("status", "left", "amount_minor", "refusal"))
+    met = again.select("id", met="refusal")
+    refused = turn.refused.join(met, on="id", how="left", maintain_order="left")
+    return refused.with_columns(refusal=pl.coalesce("met", "refusal")).drop("met")
+
+
 def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
     """Decide for each row of the runs: send, refuse, or wait for the answers before it.
 
     What is refused as the payment stands is refused for good: an approval of the same kind never
-    allows what was refused before it.
+    allows what was refused before it. Its reason is told when the answers are known.
     """
     fits = pl.col("refusal").is_null()
     taken = now.with_columns(approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0))

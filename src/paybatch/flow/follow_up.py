@@ -23,14 +23,17 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     pairs = rows.select("kind", "payment_gate_id").unique().drop_nulls().sort(pl.all())
     left: pl.Expr = pl.lit(None, pl.Int64)
     refusal: pl.Expr = pl.lit(None, pl.String)
+    fixed: dict[str, pl.Expr] = {}
     for name, gate_id in pairs.iter_rows():
         kind = registry.kinds()[name]
         own = (pl.col("kind") == name) & (pl.col("payment_gate_id") == gate_id)
         capabilities = place.capabilities(gate_id)
         left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
+        for column, value in kind.fixed(capabilities).items():
+            fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, pl.col(column)))
         ladder = _ladder(place, gate_id, kind)
         refusal = pl.when(own).then(_first(ladder)).otherwise(refusal)
-    rows = rows.with_columns(left=left)
+    rows = rows.with_columns(left=left, **fixed)
     rows = rows.with_columns(amount_minor=pl.coalesce("requested_minor", "left"))
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)

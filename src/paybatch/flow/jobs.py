@@ -7,9 +7,8 @@ a ready chunk works it.
 from functools import cache
 
 import procrastinate
-from psycopg import Connection
 
-from paybatch.store.database import Row
+from paybatch.store.database import Connection, Row
 
 WORK = "paybatch.work"
 QUEUE = "batches"

@@ -12,7 +12,15 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.connector import REPLY_SCHEMA
 from paybatch.flow import vault
-from paybatch.flow.claim import KEY, Book, Round, acts_on_payment, claim_once, claim_round
+from paybatch.flow.claim import (
+    KEY,
+    Book,
+    Round,
+    acts_on_payment,
+    claim_once,
+    claim_round,
+    refused_in_line,
+)
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.settle import Settled, refuse, settle
@@ -65,13 +73,17 @@ def in_rounds(
     settled: list[Settled] = []
     while not rows.is_empty():
         turn: Round = claim(book, rows)
-        if not turn.refused.is_empty():
-            settled.append(_refused(refuse(turn.refused, now)))
+        refused = turn.refused
         if not turn.calls.is_empty():
-            done = settle(book.place, turn.calls, send(turn.calls), now)
+            replies = send(turn.calls)
+            done = settle(book.place, turn.calls, replies, now)
             settled.append(done)
+            if is_ordered and not refused.is_empty():
+                refused = refused_in_line(book, turn, replies)
             if not turn.later.is_empty():
                 _keep_book(book, done)
+        if not refused.is_empty():
+            settled.append(_refused(refuse(refused, now)))
         rows = turn.later
     return settled
 

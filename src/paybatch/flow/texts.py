@@ -64,7 +64,7 @@ def lay_out(dialect: Dialect, columns: list[str], kind: str | None) -> Layout:
     if faults:
         raise FileRefused(
             "columns_wrong",
-            f"Line 1: {'; '.join(faults)}. Dialect {dialect.name} knows: {', '.join(known)}.",
+            f"Line 1: {'; '.join(faults)}. Dialect {dialect.name} knows: {', '.join(dialect.columns)}.",
         )
     return Layout(dialect, tuple(columns), kind)
 

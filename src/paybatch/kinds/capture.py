@@ -2,7 +2,7 @@
 
 When: the goods have been shipped. Without an amount all that is left is captured. Where the gate
 allows several captures, each may take a part; ``final`` says that no more will follow, and the
-rest of the hold is released. Where it does not, every capture is the last.
+rest of the hold is released. Where it does not, every capture is final, whatever the row says.
 
 Sources: Commerce Web Services ``Capture`` (several with ``MultiplePartialCapture``); OPPWA ``CP``;
 ConnPay Capture; Sips ``validate``.
@@ -31,7 +31,12 @@ def _statuses(capabilities: Capabilities) -> frozenset[Status]:
 def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     if capabilities.several_captures:
         return ()
-    return (Fault(Reason.CAPTURED_ALREADY, "payment", pl.col("captured") > 0),)
+    taken = (pl.col("captured") > 0) & (pl.col("origin") != "credit")
+    return (Fault(Reason.CAPTURED_ALREADY, "payment", taken),)
+
+
+def _fixed(capabilities: Capabilities) -> dict[str, pl.Expr]:
+    return {} if capabilities.several_captures else {"final": pl.lit(value=True)}
 
 
 KIND = Kind(
@@ -45,6 +50,7 @@ KIND = Kind(
     amount=AmountRule.LEFT,
     statuses=_statuses,
     refusals=_refusals,
+    fixed=_fixed,
     left=lambda _: payment.open_hold() - pl.col("reserved_capture") - pl.col("reserved_void"),
     reserves="reserved_capture",
     effect=ChangeAmounts(amounts={"captured": _approved, "released": _rest}),

@@ -1,7 +1,8 @@
 """Refund: give back a captured payment, or a part of it, to the payer.
 
 When: goods come back. Several partial refunds are allowed up to what was captured; some gates
-refund settled payments only, some allow a little more than was captured.
+refund settled payments only, some allow a little more than was captured, also in a further refund.
+A credit gave money away already and cannot be refunded.
 
 Sources: Commerce Web Services ``ReturnById``; Sips ``refund``; OPPWA ``RF``; FluidPay refund.
 """
@@ -22,14 +23,16 @@ _approved = pl.col("approved_minor")
 def _statuses(capabilities: Capabilities) -> frozenset[Status]:
     settled = frozenset({Status.SETTLED, Status.PARTIALLY_REFUNDED})
     captured = frozenset({Status.CAPTURED, Status.PARTIALLY_CAPTURED})
-    return settled | captured if capabilities.refund_before_settlement else settled
+    over = frozenset({Status.REFUNDED}) if capabilities.refund_excess_percent else frozenset()
+    return settled | over | (captured if capabilities.refund_before_settlement else frozenset())
 
 
 def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     if capabilities.refund_before_settlement:
         return ()
     waiting = (payment.kept() > 0) & (pl.col("settled") < payment.kept())
-    return (Fault(Reason.NOT_SETTLED_YET, "payment", waiting),)
+    taken = pl.col("origin") != "credit"
+    return (Fault(Reason.NOT_SETTLED_YET, "payment", taken & waiting),)
 
 
 def _left(capabilities: Capabilities) -> pl.Expr:

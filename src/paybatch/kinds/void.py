@@ -1,8 +1,8 @@
 """Void: undo a payment, or a part of it, before it is settled.
 
 When: an order is cancelled the same day. What is only authorized is released; what is captured and
-not settled is cancelled, where the gate can. A settled payment is never voided, and a void is
-never turned into a refund.
+not settled and not refunded is cancelled, where the gate can. What is settled is never voided, and
+a void is never turned into a refund.
 
 Sources: Commerce Web Services ``Undo``; Sips ``cancel``; OPPWA ``RV`` of a PA; FluidPay void.
 """
@@ -23,12 +23,12 @@ _cancelled = _approved - _released
 _taken = pl.when(pl.col("origin") != "credit")
 _given = pl.when(pl.col("origin") == "credit")
 
-_captured = frozenset({Status.PARTIALLY_CAPTURED, Status.CAPTURED, Status.PARTIALLY_REFUNDED})
+_may_hold = frozenset({Status.AUTHORIZED, Status.PARTIALLY_CAPTURED, Status.PARTIALLY_REFUNDED})
+_taken_whole = frozenset({Status.CAPTURED, Status.CREDITED})
 
 
 def _statuses(capabilities: Capabilities) -> frozenset[Status]:
-    held = frozenset({Status.AUTHORIZED, Status.PARTIALLY_CAPTURED})
-    return held | _captured | {Status.CREDITED} if capabilities.void_captured else held
+    return _may_hold | _taken_whole if capabilities.void_captured else _may_hold
 
 
 def _left(capabilities: Capabilities) -> pl.Expr:
@@ -42,7 +42,7 @@ def _left(capabilities: Capabilities) -> pl.Expr:
 
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     settled = (pl.col("settled") > 0) & (pl.col("settled") >= payment.kept())
-    return (Fault(Reason.SETTLED_ALREADY, "payment", settled),)
+    return (Fault(Reason.SETTLED_ALREADY, "payment", settled & (payment.open_hold() == 0)),)
 
 
 KIND = Kind(

@@ -77,4 +77,6 @@ SELECT EXISTS (
 
 -- name: unfinished
 -- Batches that have work: the oldest first.
-SELECT id FROM batch WHERE state IN ('running', 'pausing', 'cancelling') ORDER BY id;
+SELECT id FROM batch
+WHERE state IN ('received', 'checking', 'ready', 'running', 'pausing', 'cancelling')
+ORDER BY id;

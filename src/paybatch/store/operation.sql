@@ -235,7 +235,8 @@ SELECT a.merchant_id, a.id, %(batch_id)s::bigint, a.payment_id, n.chunk_number
 FROM act AS a
 INNER JOIN numbered AS n ON a.merchant_id = n.merchant_id AND a.payment_id = n.payment_id
 UNION ALL
-SELECT n.merchant_id, n.payment_id AS operation_id, %(batch_id)s::bigint, n.payment_id, n.chunk_number
+SELECT
+    n.merchant_id, n.payment_id AS operation_id, %(batch_id)s::bigint, n.payment_id, n.chunk_number
 FROM numbered AS n
 WHERE n.payment_id BETWEEN %(first_id)s AND %(last_id)s
 ON CONFLICT (merchant_id, operation_id) DO UPDATE SET chunk_number = excluded.chunk_number;

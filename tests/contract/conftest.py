@@ -1,0 +1,73 @@
+"""Helps the contract suites to run a table of rows through the real flow."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+import pytest
+
+from paybatch import registry
+from paybatch.domain.dialect import Dialect
+from paybatch.domain.kind import Risk
+from paybatch.flow import batch as batches
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.receive import Request
+from paybatch.flow.report import report
+
+Rows = Sequence[Mapping[str, str]]
+
+
+def written(dialect: Dialect, rows: Rows) -> bytes:
+    """Write rows (by field name) as a request file of a dialect, without what it cannot carry."""
+    carried = set(dialect.columns.values())
+    every = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in every if name in carried]
+    columns = {name: dialect.column_of(name) for name in names}
+    words = {
+        name: {ours: word for word, ours in table.items()} for name, table in dialect.words.items()
+    }
+    table = {
+        columns[name]: [
+            words.get(name, {}).get(row.get(name, ""), row.get(name, "")) for row in rows
+        ]
+        for name in names
+    }
+    buffer = io.BytesIO()
+    pl.DataFrame(table).write_csv(buffer)
+    return buffer.getvalue()
+
+
+def samples(kinds: frozenset[str] | None = None) -> list[dict[str, str]]:
+    """Give every sample of these kinds, each with its kind, those that others need first."""
+    chosen = [kind for name, kind in registry.kinds().items() if kinds is None or name in kinds]
+    # What makes payments comes first; what takes or gives a part of one before what ends it.
+    chosen.sort(key=lambda kind: (not kind.pays, kind.risk is Risk.MARK, kind.name))
+    return [{"kind": kind.name, **sample} for kind in chosen for sample in kind.samples]
+
+
+@pytest.fixture
+def run(engine: Engine, place: Place) -> Callable[[str, bytes], pl.DataFrame]:
+    """Give a function that takes a request file of a dialect to its result, all cells as text."""
+
+    def run(dialect: str, request: bytes) -> pl.DataFrame:
+        options = Request(file_name="contract.csv", dialect=dialect)
+        done = batches.run(engine, place, [request], options)
+        assert done.state == "completed"
+        target = io.BytesIO()
+        report(engine, done, place, target)
+        return pl.read_csv(target.getvalue(), infer_schema=False)
+
+    return run
+
+
+@pytest.fixture
+def sample_rows() -> Callable[[frozenset[str] | None], list[dict[str, str]]]:
+    """Give the function `samples`."""
+    return samples
+
+
+@pytest.fixture
+def write() -> Callable[[Dialect, Rows], bytes]:
+    """Give the function `written`."""
+    return written

@@ -1,0 +1,155 @@
+"""What every connector keeps to. Those with an outside effect are asked about what they declare."""
+
+from itertools import product
+from typing import Any
+
+import polars as pl
+import pytest
+
+from paybatch import registry
+from paybatch.domain.connector import REPLY_SCHEMA, Connector, Response, Result, Verb
+from paybatch.flow import rules
+
+CONNECTORS = [pytest.param(each, id=name) for name, each in registry.connectors().items()]
+INLINE = [each for each in CONNECTORS if each.values[0].inline]
+AMOUNTS = (1, 2, 999, 50_200, 50_201, 50_202, 50_203, 50_204, 50_220, 50_400, 150_200, 10**12 - 1)
+CVVS = (None, "123", "200", "201", "301", "2000", "9999")
+ROUTING_DIGITS = 9
+CALLS = pl.Schema(
+    {
+        "operation": pl.Int64,
+        "key": pl.String,
+        "verb": pl.String,
+        "amount_minor": pl.Int64,
+        "currency": pl.String,
+        "brand": pl.String,
+        "masked": pl.String,
+        "expiry": pl.Int16,
+        "cvv": pl.String,
+        "test_value": pl.String,
+        "bank_code": pl.String,
+        "account_type": pl.String,
+        "sec_code": pl.String,
+        "captured_minor": pl.Int64,
+        "payment": pl.Int64,
+        "payment_test_value": pl.String,
+    }
+)
+
+
+def calls_of(connector: Connector) -> pl.DataFrame:
+    """Make a call for each verb, amount and test value, with details of every kind."""
+    values = [None, *sorted(connector.test_values)]
+    rows: list[dict[str, Any]] = []
+    verbs = sorted(connector.verbs)
+    asked = [(verb, amount) for verb in verbs for amount in ((0,) if verb == "verify" else AMOUNTS)]
+    for number, ((verb, amount), value) in enumerate(product(asked, values)):
+        is_bank = value is not None and len(value) == ROUTING_DIGITS
+        follows = verb in {Verb.CAPTURE, Verb.VOID, Verb.REFUND}
+        rows.append(
+            {
+                "operation": 7_000_000_000 + number,
+                "key": f"{number}-1",
+                "verb": verb.value,
+                "amount_minor": amount,
+                "currency": "USD",
+                "brand": "bank" if is_bank else "visa",
+                "masked": "************1111",
+                "expiry": None if is_bank else 3912,
+                "cvv": CVVS[number % len(CVVS)],
+                "test_value": None if follows else value,
+                "bank_code": value if is_bank else None,
+                "account_type": "checking" if is_bank else None,
+                "sec_code": "WEB" if is_bank else None,
+                "captured_minor": amount if follows else None,
+                "payment": 5 if follows else None,
+                "payment_test_value": value if follows else None,
+            }
+        )
+    absent = [pl.lit(None, pl.String).alias(name) for name in sorted(connector.wants)]
+    return pl.DataFrame(rows, schema=CALLS).with_columns(absent)
+
+
+def answers(connector: Connector, calls: pl.DataFrame) -> pl.DataFrame:
+    """Send calls and give all replies in the order of the calls."""
+    replies = list(connector.send(calls))
+    for each in replies:
+        assert dict(each.schema) == dict(REPLY_SCHEMA)
+    return pl.concat(replies).sort("operation")
+
+
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_declarations_make_sense(connector: Connector) -> None:
+    assert connector.verbs
+    assert connector.calls_in_flight >= 1
+    assert connector.wants <= set(rules.FIELDS), "what it wants are fields of ours"
+    assert all(value.isdigit() and meaning for value, meaning in connector.test_values.items())
+
+
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_every_verb_is_asked_by_some_kind(connector: Connector) -> None:
+    asked = {kind.verb for kind in registry.kinds().values()}
+    assert connector.verbs <= asked
+
+
+@pytest.mark.parametrize("connector", INLINE)
+def test_every_call_has_one_reply(connector: Connector) -> None:
+    calls = calls_of(connector)
+    replies = answers(connector, calls)
+    assert replies["operation"].to_list() == calls["operation"].to_list()
+    for column in ("result", "approved_minor", "response", "processor_code", "processor_text"):
+        assert replies[column].null_count() == 0, column
+
+
+@pytest.mark.parametrize("connector", INLINE)
+def test_replies_use_our_words(connector: Connector) -> None:
+    replies = answers(connector, calls_of(connector))
+    assert set(replies["result"]) <= {each.value for each in Result}
+    assert set(replies["response"]) <= {each.value for each in Response}
+
+
+@pytest.mark.parametrize("connector", INLINE)
+def test_declared_verbs_are_answered(connector: Connector) -> None:
+    calls = calls_of(connector)
+    both = calls.join(answers(connector, calls), on="operation")
+    approved = both.filter(pl.col("result") == Result.APPROVED)
+    assert set(approved["verb"]) == {each.value for each in connector.verbs}
+
+
+@pytest.mark.parametrize("connector", INLINE)
+def test_approved_amounts_stay_within_what_was_asked(connector: Connector) -> None:
+    calls = calls_of(connector)
+    both = calls.join(answers(connector, calls), on="operation")
+    approved, amount = pl.col("approved_minor"), pl.col("amount_minor")
+    assert both.filter((approved < 0) | (approved > amount)).is_empty()
+    refused = both.filter(pl.col("result") != Result.APPROVED)
+    assert refused.filter(approved != 0).is_empty(), "what is not approved moves nothing"
+    whole = both.filter(pl.col("response") == Response.APPROVED)
+    assert whole.filter(approved != amount).is_empty(), "less than all is partially_approved"
+
+
+@pytest.mark.parametrize("connector", INLINE)
+def test_answers_depend_on_the_call_alone(connector: Connector) -> None:
+    """No state: once more, in another order and one by one, the answers are the same."""
+    calls = calls_of(connector)
+    first = answers(connector, calls)
+    assert answers(connector, calls).equals(first)
+    assert answers(connector, calls.reverse()).equals(first)
+    some = calls.gather_every(97)
+    alone = pl.concat([answers(connector, some.slice(place, 1)) for place in range(some.height)])
+    assert alone.equals(first.join(some, on="operation", how="semi"))
+
+
+@pytest.mark.parametrize("connector", INLINE)
+def test_every_test_value_changes_an_answer(connector: Connector) -> None:
+    """A value whose meaning lies outside the answer (a later return) says so in its words."""
+    calls = calls_of(connector)
+    told = ["result", "response", "approved_minor"]
+    both = calls.join(answers(connector, calls), on="operation").with_columns(
+        value=pl.coalesce("bank_code", "test_value", "payment_test_value")
+    )
+    plain = both.filter(pl.col("value").is_null()).select("verb", "amount_minor", *told)
+    for value, meaning in connector.test_values.items():
+        own = both.filter(pl.col("value") == value).select("verb", "amount_minor", *told)
+        differs = not own.sort(pl.all()).equals(plain.sort(pl.all()))
+        assert differs or "approve" in meaning, f"{value}: {meaning}"
