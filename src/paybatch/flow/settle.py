@@ -82,12 +82,14 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
 
 def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
     """Give every row the columns that the kinds' expressions may name."""
-    missing = [
-        pl.lit(0, pl.Int64).alias(name) for name in payment.AMOUNTS if name not in rows.columns
+    # Beside follow-ups, rows that make a payment stand with nulls in these columns.
+    amounts = [
+        (pl.col(name).fill_null(0) if name in rows.columns else pl.lit(0, pl.Int64)).alias(name)
+        for name in payment.AMOUNTS
     ]
     origin = [pl.lit(None, pl.String).alias("origin")] if "origin" not in rows.columns else []
     creates = pl.col("kind").is_in([k.name for k in registry.kinds().values() if k.pays])
-    rows = rows.with_columns(*missing, *origin)
+    rows = rows.with_columns(*amounts, *origin)
     if "payment_currency" in rows.columns:
         rows = rows.with_columns(
             currency=pl.coalesce("currency", "payment_currency"),
