@@ -2,20 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
 
-.PHONY: setup run test check format golden bench lock clean
+.PHONY: setup run test check format golden docs bench lock clean
 
-setup: $(STAMP)
-
-# The stamp is written last, so that a set-up that was broken off is done again.
-$(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("paybatch needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "Installing what paybatch needs into .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $(STAMP)
+setup:
+	@$(PYTHON) install.py
 
 run: setup
 	@$(BIN)/paybatch demo
@@ -37,6 +28,9 @@ format: setup
 
 golden: setup
 	$(BIN)/pytest tests/golden --rewrite
+
+docs: setup
+	$(BIN)/python docs/make_lifecycle.py
 
 bench: setup
 	$(BIN)/python -m bench

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     secret_hours: float = Field(
         default=24.0, gt=0, le=24, description="How long a CVV may wait to be sent."
     )
+    row_text_days: int = Field(
+        default=400, ge=31, description="How long the rows' own text is kept, by whole months."
+    )
     file_bytes_max: int = Field(default=10 * 2**30, description="Size of a file, unpacked.")
     columns_max: int = Field(default=1_000, description="Columns of a file.")
     cell_characters_max: int = Field(default=65_536, ge=1, description="Length of a cell.")

@@ -8,10 +8,12 @@ import pytest
 
 from paybatch import registry
 from paybatch.domain.connector import REPLY_SCHEMA, Connector, Response, Result, Verb
-from paybatch.flow import rules
+from paybatch.flow.describe import FIELDS
 
 CONNECTORS = [pytest.param(each, id=name) for name, each in registry.connectors().items()]
-INLINE = [each for each in CONNECTORS if each.values[0].inline]
+INLINE = [
+    pytest.param(each, id=name) for name, each in registry.connectors().items() if each.inline
+]
 AMOUNTS = (1, 2, 999, 50_200, 50_201, 50_202, 50_203, 50_204, 50_220, 50_400, 150_200, 10**12 - 1)
 CVVS = (None, "123", "200", "201", "301", "2000", "9999")
 ROUTING_DIGITS = 9
@@ -82,7 +84,7 @@ def answers(connector: Connector, calls: pl.DataFrame) -> pl.DataFrame:
 def test_declarations_make_sense(connector: Connector) -> None:
     assert connector.verbs
     assert connector.calls_in_flight >= 1
-    assert connector.wants <= set(rules.FIELDS), "what it wants are fields of ours"
+    assert connector.wants <= set(FIELDS), "what it wants are fields of ours"
     assert all(value.isdigit() and meaning for value, meaning in connector.test_values.items())
 
 

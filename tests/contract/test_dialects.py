@@ -13,7 +13,7 @@ from paybatch import registry
 from paybatch.domain.delimited import open_delimited, read_records
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.report import CELL, REPORT_COLUMNS
-from paybatch.flow import rules
+from paybatch.flow.describe import FIELDS
 from paybatch.flow.receive import choose_dialect
 from paybatch.flow.texts import from_text, lay_out, to_fields, to_text
 from paybatch.store.public_ids import Shape
@@ -28,7 +28,7 @@ def test_header_goes_there_and_back(dialect: Dialect) -> None:
     layout = lay_out(dialect, list(dialect.columns), None)
     fields = [name for name in dialect.columns.values() if name]
     assert len(fields) == len(set(fields)), "a field stands in one column"
-    assert set(fields) <= set(rules.FIELDS), "a column carries a field of ours, or nothing"
+    assert set(fields) <= set(FIELDS), "a column carries a field of ours, or nothing"
     for place, (column, field) in enumerate(dialect.columns.items()):
         if field:
             assert dialect.column_of(field) == column

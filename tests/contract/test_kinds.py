@@ -10,7 +10,7 @@ from paybatch.domain import payment
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.kind import AmountRule, ChangeAmounts, Kind, NewPayment
 from paybatch.domain.payment import Status
-from paybatch.flow import rules
+from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
 from paybatch.store import ledger
 
@@ -43,7 +43,7 @@ def test_columns_are_declared_once(kind: Kind) -> None:
     assert len(names) == len(set(names))
     assert kind.required <= set(names), "what is required is a column of the kind"
     for field in kind.fields:
-        assert rules.FIELDS.get(field.name) is field, f"{field.name} stands in domain/columns.py"
+        assert FIELDS.get(field.name) is field, f"{field.name} stands in domain/columns.py"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -43,8 +43,9 @@ class File:
         """Give every string literal, also the plain parts of f-strings, but no docstring."""
         documents = {id(each) for each in _documents(self.tree)}
         for node in ast.walk(self.tree):
-            is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-            if is_text and id(node) not in documents:
+            if not isinstance(node, ast.Constant) or id(node) in documents:
+                continue
+            if isinstance(node.value, str):
                 yield node
 
     def imports(self) -> Iterator[tuple[int, str]]:

@@ -35,6 +35,7 @@ CALLS = {
 FOUND = {
     "paybatch.__main__": "python -m paybatch",
     "paybatch.cli": "the command in pyproject.toml",
+    "paybatch.flow.call": "the faces of the site, which are yet to come; bench measures it",
     "paybatch.site.apps": "Django",
 }
 WALKED = ("paybatch.kinds.", "paybatch.dialects.", "paybatch.connectors.")
@@ -54,11 +55,12 @@ def test_libraries_stand_where_they_belong(repository: Any) -> None:
 def test_banned_calls_are_not_made(repository: Any) -> None:
     wrong = []
     for file in repository.source:
-        for node in ast.walk(file.tree):
-            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        calls = [node for node in ast.walk(file.tree) if isinstance(node, ast.Call)]
+        for call in calls:
+            name = ast.unparse(call.func)
             where, advice = CALLS.get(name, (None, ""))
             if where is not None and not (where and file.name.startswith(where)):
-                wrong.append(f"{file.name}:{node.lineno} calls {name}(): {advice}")
+                wrong.append(f"{file.name}:{call.lineno} calls {name}(): {advice}")
     assert not wrong, "\n".join(wrong)
 
 

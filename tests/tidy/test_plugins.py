@@ -1,6 +1,7 @@
 """Plug-ins: a module is named as its plug-in, and says what it is, since when and by whom."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from paybatch import registry
 
-PLUGINS = [
+PLUGINS: list[tuple[str, Mapping[str, Any]]] = [
     ("kinds", registry.kinds()),
     ("dialects", registry.dialects()),
     ("connectors", registry.connectors()),

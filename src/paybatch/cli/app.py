@@ -2,7 +2,20 @@
 
 import typer
 
-from paybatch.cli import batch, demo, run, worker
+from paybatch.cli import (
+    batch,
+    card,
+    customer,
+    demo,
+    gate,
+    ledger,
+    manual,
+    merchant,
+    payment,
+    run,
+    server,
+    worker,
+)
 from paybatch.cli.output import fail, sentence_of
 
 app = typer.Typer(
@@ -16,7 +29,18 @@ app.command()(run.run)
 app.command()(run.check)
 app.command()(demo.demo)
 app.command()(worker.worker)
+app.command()(manual.kinds)
+app.command()(manual.dialects)
+app.command()(manual.sample)
+app.command()(server.migrate)
+app.command()(server.stop)
 app.add_typer(batch.app, name="batch")
+app.add_typer(payment.app, name="payment")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(merchant.app, name="merchant")
+app.add_typer(gate.app, name="gate")
+app.add_typer(card.app, name="card")
+app.add_typer(customer.app, name="customer")
 
 
 def run_app() -> None:

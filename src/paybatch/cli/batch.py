@@ -1,6 +1,5 @@
 """``paybatch batch``: look at batches, take them on, stop them."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from paybatch.cli import show_batch
 from paybatch.cli.opening import batch_name, batch_number, opened, usage
 from paybatch.cli.output import fail, out, show, show_json
 from paybatch.cli.progress import Progress
+from paybatch.cli.steps import Steps
 from paybatch.flow import batch as batches
 from paybatch.flow import control
 from paybatch.flow.engine import load_batch
@@ -35,8 +35,13 @@ def list_(
         rows = stored.list_batches(connection, NEWEST, limit)
         named = [{**row, "id": batch_name(engine, row["id"])} for row in rows]
     columns = {
-        "id": "id", "state": "state", "row_count": "rows", "dialect": "dialect",
-        "merchant": "merchant", "file_name": "file", "created_at": "received (UTC)",
+        "id": "id",
+        "state": "state",
+        "row_count": "rows",
+        "dialect": "dialect",
+        "merchant": "merchant",
+        "file_name": "file",
+        "created_at": "received (UTC)",
     }
     show(named, columns, "Batches", as_json=as_json)
 
@@ -77,16 +82,15 @@ def results(
 @app.command()
 def resume(name: Id, *, results: running.Results = None, as_json: running.Json = False) -> None:
     """Take a batch on from wherever it stands: paused, killed or only received."""
-    started = time.monotonic()
+    steps = Steps()
     with opened() as engine:
         batch = load_batch(engine, batch_number(engine, name))
         control.resume(engine, batch, _actor())
-        with Progress(is_shown=not as_json) as progress:
+        with Progress(steps, is_shown=not as_json) as progress:
             done = batches.go_on(engine, batch.id, progress.listener)
             path = results or Path(f"{name}.results.csv")
             running.write_results(engine, done, path, progress)
-        seconds = time.monotonic() - started
-        running.conclude(engine, done, path, seconds, as_json=as_json, strict=False)
+        running.conclude(engine, done, path, steps.seconds(), as_json=as_json, strict=False)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paybatch.cli.output import err, fail
-from paybatch.flow.engine import BatchUnknownError, Engine, open_engine
+from paybatch.flow.engine import BatchUnknownError, Engine, bring_up, open_engine
 from paybatch.settings import Settings
 from paybatch.store.public_ids import Shape
 
@@ -28,6 +28,13 @@ def opened(settings: Settings | None = None) -> Iterator[Engine]:
         yield engine
     finally:
         engine.close()
+
+
+def migrated(settings: Settings) -> int:
+    """Run the migrations that are not run yet, one process at a time; give the version."""
+    from paybatch.site.migrate import migrate  # noqa: PLC0415 - Django is slow to load
+
+    return bring_up(settings, migrate, err.print)
 
 
 def batch_name(engine: Engine, batch_id: int) -> str:

@@ -6,13 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any, NoReturn
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from paybatch.domain.money import decimal_text
 
 WRONG_USAGE = 2
 REFUSED = 3
 NOT_ALL_APPROVED = 4
 ONLY_UNKNOWN = 5
+
+SENTENCES = frozenset({"message", "advice", "title", "allowed", "meaning"})
+SENTENCE_WIDTH_MIN = 40
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -20,12 +28,20 @@ err = Console(stderr=True, highlight=False)
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
     """Print a sentence to standard error and end with an exit code."""
-    err.print(f"[red]paybatch:[/red] {_plain(sentence)}", soft_wrap=True)
+    err.print(Text.assemble(("paybatch:", "red"), " ", printable(sentence)), soft_wrap=True)
     sys.exit(code)
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
+def say(sentence: str) -> None:
+    """Print a sentence; what came from a file in it cannot steer the terminal."""
+    out.print(printable(sentence), markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Put a mark in place of what is not printable: control characters could steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
 
 
 def sentence_of(error: Exception) -> str | None:
@@ -36,6 +52,7 @@ def sentence_of(error: Exception) -> str | None:
         OtherInstallationError,
         SchemaBehindError,
     )
+    from paybatch.flow.people import WrongError  # noqa: PLC0415
     from paybatch.flow.place import PlaceUnknownError  # noqa: PLC0415
     from paybatch.store.blobs import BlobsError  # noqa: PLC0415
     from paybatch.store.database import DatabaseGoneError  # noqa: PLC0415
@@ -44,9 +61,16 @@ def sentence_of(error: Exception) -> str | None:
 
     expected = (
         *(FileRefused, BatchUnknownError, OtherInstallationError, SchemaBehindError),
-        *(PlaceUnknownError, BlobsError, DatabaseGoneError, EmbeddedError, KeysError),
+        *(PlaceUnknownError, BlobsError, DatabaseGoneError, EmbeddedError, KeysError, WrongError),
     )
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        return " ".join(map(_setting_sentence, error.errors(include_input=False)))
     return str(error) if isinstance(error, expected) else None
+
+
+def _setting_sentence(error: ErrorDetails) -> str:
+    name = "_".join(str(part) for part in error["loc"]).upper()
+    return f"The setting PAYBATCH_{name} is wrong: {error['msg']}."
 
 
 def _json_value(value: Any) -> Any:
@@ -60,15 +84,55 @@ def show_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, default=_json_value, indent=2) + "\n")
 
 
+class Amount(str):
+    """An amount of money for people, such as ``12.50``; it stands to the right."""
+
+    __slots__ = ()
+
+
+def amount(minor: int | None, currency: str | None) -> Amount | None:
+    """Write minor units with the digits of their currency; None where there is no amount."""
+    if minor is None:
+        return None
+    if currency is None:
+        return Amount(f"{minor:,} minor units") if minor else None
+    return Amount(decimal_text(minor, currency))
+
+
 def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """Print rows as a table; ``columns`` gives the heading of each key, numbers to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    """Print rows as a table; ``columns`` gives the heading of each key, numbers to the right.
+
+    Only sentences (``SENTENCES``) are folded, so that ids and names can be copied; in a pipe
+    nothing is.
+    """
+    if title:
+        out.print(printable(title), style="bold", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold underline")
+    width = 0
     for key, heading in columns.items():
-        number = bool(rows) and all(isinstance(row.get(key), int) for row in rows)
-        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+        values = [row.get(key) for row in rows]
+        table.add_column(
+            heading,
+            justify="right" if _is_numeric(values) else "left",
+            no_wrap=key not in SENTENCES or not out.is_terminal,
+            overflow="fold",
+        )
+        longest = max(len(heading), *(len(_cell(value)) for value in values), 0)
+        folds = key in SENTENCES and out.is_terminal
+        width += 2 + (min(longest, SENTENCE_WIDTH_MIN) if folds else longest)
     for row in rows:
-        table.add_row(*(_cell(row.get(key)) for key in columns))
-    out.print(table)
+        table.add_row(*(Text(printable(_cell(row.get(key)))) for key in columns))
+    console = out if width <= out.width else Console(highlight=False, width=width)
+    with console.capture() as captured:
+        console.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    given = [value for value in values if value is not None]
+    return bool(given) and all(
+        isinstance(value, int | Amount) and not isinstance(value, bool) for value in given
+    )
 
 
 def _cell(value: Any) -> str:
@@ -80,14 +144,26 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    return _plain(str(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)
 
 
 def show(
     rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], title: str, *, as_json: bool
 ) -> None:
-    """Print a listing as a table or as a JSON array."""
+    """Print a listing as a table or as a JSON array; every object has ``id`` and ``state``."""
     if as_json:
-        show_json([dict(row) for row in rows])
-    else:
+        show_json([{"id": row["id"], "state": "active", **row} for row in rows])
+    elif rows:
         show_table(title, rows, columns)
+    else:
+        say(f"{title}: none.")
+
+
+def show_facts(facts: Mapping[str, Any]) -> None:
+    """Print names and values, one to a line; those without a value are left out."""
+    given = {name: _cell(value) for name, value in facts.items() if value is not None}
+    width = max((len(name) for name in given), default=0)
+    for name, value in given.items():
+        say(f"{name:<{width}}  {value}")

@@ -7,13 +7,15 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from paybatch.cli.output import err
+from paybatch.cli.steps import Steps
 from paybatch.flow.batch import Listener
 
 
 class Progress:
-    """Shows how far the steps of a batch are."""
+    """Shows how far the steps of a batch are, and takes their time."""
 
-    def __init__(self, *, is_shown: bool) -> None:
+    def __init__(self, steps: Steps, *, is_shown: bool) -> None:
+        self._steps = steps
         self._bar = Bar(
             TextColumn("{task.description:<8}"),
             BarColumn(),
@@ -26,7 +28,7 @@ class Progress:
         )
         self._tasks: dict[str, TaskID] = {}
         self._rows = 0
-        self.listener = Listener(accepted=self._accepted, settled=self._settled)
+        self.listener = Listener(began=steps.begin, accepted=self._accepted, settled=self._settled)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -46,6 +48,10 @@ class Progress:
 
     def _settled(self, rows: int) -> None:
         self._advance("working", rows, self._rows or None)
+
+    def began(self, step: str) -> None:
+        """Note that a step begins."""
+        self._steps.begin(step)
 
     def reported(self, rows: int) -> None:
         """Rows were written to the result."""

@@ -1,8 +1,7 @@
 """``paybatch run`` and ``paybatch check``: a file in, a result for every row out."""
 
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -12,6 +11,7 @@ from paybatch.cli import show_batch
 from paybatch.cli.opening import batch_name, opened, usage
 from paybatch.cli.output import NOT_ALL_APPROVED, ONLY_UNKNOWN, REFUSED, err, fail, show_json
 from paybatch.cli.progress import Progress
+from paybatch.cli.steps import Steps
 from paybatch.domain.delimited import FileRefused
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
@@ -85,10 +85,10 @@ def run(
         policy=policy,
         again=again,
     )
-    started = time.monotonic()
+    steps = Steps()
     with opened(settings) as engine:
         place = find_place(engine, settings.sender, merchant, gate)
-        with Progress(is_shown=not as_json) as progress:
+        with Progress(steps, is_shown=not as_json) as progress:
             try:
                 done = batches.run(engine, place, pieces_of(file), request, progress.listener)
             except RequestWrongError as error:
@@ -99,7 +99,7 @@ def run(
                 refuse(seen_before(engine, error), as_json=as_json)
             path = results_path(file, batch_name(engine, done.id), results)
             write_results(engine, done, path, progress)
-        conclude(engine, done, path, time.monotonic() - started, as_json=as_json, strict=strict)
+        conclude(engine, done, path, steps.seconds(), as_json=as_json, strict=strict)
 
 
 def refuse(sentence: str, *, as_json: bool) -> NoReturn:
@@ -131,6 +131,8 @@ def write_results(
     """Write a batch's result file; it appears whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     place = batches.find_place_of(engine, batch)
+    if progress:
+        progress.began("report")
     try:
         with part.open("wb") as target:
             advance = progress.reported if progress else (lambda _: None)
@@ -146,14 +148,20 @@ def write_results(
 
 
 def conclude(
-    engine: Engine, batch: Batch, path: Path, seconds: float, *, as_json: bool, strict: bool
+    engine: Engine,
+    batch: Batch,
+    path: Path,
+    steps: Mapping[str, float],
+    *,
+    as_json: bool,
+    strict: bool,
 ) -> None:
     """Say what became of a batch, and end with the exit code that says it too."""
     outcomes = summarize(engine, batch)
     if as_json:
-        show_json(show_batch.as_object(engine, batch, outcomes, seconds=seconds, path=path))
+        show_json(show_batch.as_object(engine, batch, outcomes, steps=steps, path=path))
     else:
-        show_batch.show_outcomes(engine, batch, outcomes, seconds=seconds, path=path)
+        show_batch.show_outcomes(engine, batch, outcomes, steps=steps, path=path)
     code = 0
     if batch.state == "refused":
         code = REFUSED

@@ -1,5 +1,6 @@
 """How a batch, its outcomes and a preview look."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ def as_object(
     batch: Batch,
     outcomes: dict[str, Outcome],
     *,
-    seconds: float | None = None,
+    steps: Mapping[str, float] | None = None,
     path: Path | None = None,
 ) -> dict[str, Any]:
-    """Give a batch as an object for programs; sums are in minor units."""
+    """Give a batch as an object for programs; sums are in minor units, ``steps`` in seconds."""
     return {
         "id": batch_name(engine, batch.id),
         "state": batch.state,
@@ -36,8 +37,15 @@ def as_object(
             state: {"count": o.count, "requested": o.requested, "approved": o.approved}
             for state, o in outcomes.items()
         },
-        **({"seconds": round(seconds, 3)} if seconds is not None else {}),
+        **(_times(steps) if steps is not None else {}),
         **({"results": str(path)} if path is not None else {}),
+    }
+
+
+def _times(steps: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "seconds": round(sum(steps.values()), 3),
+        "steps": {name: round(seconds, 3) for name, seconds in steps.items()},
     }
 
 
@@ -46,7 +54,7 @@ def show_outcomes(
     batch: Batch,
     outcomes: dict[str, Outcome],
     *,
-    seconds: float | None = None,
+    steps: Mapping[str, float] | None = None,
     path: Path | None = None,
 ) -> None:
     """Print the outcomes of a batch, its first rejected rows and where the result is."""
@@ -65,7 +73,8 @@ def show_outcomes(
     _show_rejected(engine, batch)
     if batch.refusal:
         out.print(batch.refusal, markup=False)
-    if seconds is not None and batch.row_count:
+    if steps is not None and batch.row_count:
+        seconds = sum(steps.values())
         rate = batch.row_count / max(seconds, 0.001)
         out.print(f"{batch.row_count:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s")
     if path is not None:

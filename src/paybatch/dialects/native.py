@@ -5,6 +5,10 @@ Each row names its ``kind`` (or the whole file is given one). Amounts stand in `
 the two. The result is the input, untouched, with the outcome behind it; number columns carry the
 card reference in place of the number, so that failed rows can be sent again, and CVVs are empty.
 
+A result can be sent in as it is: the columns of an outcome are passed over, and the next result
+has its own in their place. The payment that a row made or acted on stands in ``result_payment``,
+for ``payment`` is a column of requests.
+
 Source: this project.
 """
 
@@ -25,38 +29,47 @@ _RESULT = {
     "outcome": pl.col("state"),
     "reason": pl.col("reason"),
     "message": pl.col("message"),
-    "payment": pl.col("payment"),
+    "result_payment": pl.col("payment"),
     "operation": pl.col("operation"),
     "processor_code": pl.col("processor_code"),
     "approval_code": pl.col("approval_code"),
 }
-_NUMBERS = ("card_number", "account_number")
+_NUMBERS = {"card_number": "card_", "account_number": "bank_"}
+_NAMED = ("card_reference", "customer")
 
 
-def _result_columns(request: Sequence[str]) -> list[str]:
-    """Name the request's columns, then ours; ours get ``result_`` before them if they clash."""
-    return [*request, *(f"result_{name}" if name in request else name for name in _RESULT)]
+def _given(request: Sequence[str]) -> list[str]:
+    """Give the request's own columns, without those of an earlier result."""
+    return [name for name in request if name not in _RESULT]
+
+
+def _number(name: str, request: Sequence[str]) -> pl.Expr:
+    """Give the reference in place of a number; not where the row had named its means otherwise."""
+    reference = pl.col("card_reference")
+    other = [cell(each) for each in (*_NUMBERS, *_NAMED) if each in request]
+    own = reference.str.starts_with(_NUMBERS[name]) & pl.all_horizontal(
+        each.is_null() for each in other
+    )
+    return pl.coalesce(cell(name), pl.when(own).then(reference))
 
 
 def _result(rows: pl.DataFrame, request: Sequence[str]) -> pl.DataFrame:
     kept = [
-        (pl.col("card_reference") if name in _NUMBERS else cell(name)).alias(name)
-        for name in request
+        (_number(name, request) if name in _NUMBERS else cell(name)).alias(name)
+        for name in _given(request)
     ]
-    names = _result_columns(request)[len(request) :]
-    added = [value.alias(name) for name, value in zip(names, _RESULT.values(), strict=True)]
-    return rows.select(*kept, *added)
+    return rows.select(*kept, *(value.alias(name) for name, value in _RESULT.items()))
 
 
 DIALECT = Dialect(
     name="native",
     title="paybatch's own CSV",
     source="this project: docs and `paybatch sample native`",
-    columns={each.name: each.name for each in _FIELDS},
+    columns={**{each.name: each.name for each in _FIELDS}, **dict.fromkeys(_RESULT, "")},
     required=frozenset(),
     marks=frozenset({"kind", "amount_minor", "card_number", "payment"}),
     id_shape="native",
     quote_all=False,
     result=_result,
-    result_columns=_result_columns,
+    result_columns=lambda request: [*_given(request), *_RESULT],
 )

@@ -66,7 +66,7 @@ SEC_CODE = Field(
 )
 CUSTOMER = Field(name="customer", type=fields.word(64), title="A customer whose means pays")
 MEANS_RANK = Field(
-    name="means_rank", type=fields.choice(*map(str, range(1, 100))), title="Which of its means"
+    name="means_rank", type=fields.whole_number(1, 99), title="Which of its means, 1 is the first"
 )
 MEANS_TYPE = Field(
     name="means_type", type=fields.choice("card", "ach"), title="Kind of the customer's means"

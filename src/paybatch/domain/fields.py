@@ -104,6 +104,17 @@ def choice(*values: str) -> FieldType:
     )
 
 
+def whole_number(lowest: int, highest: int) -> FieldType:
+    """One of a few whole numbers, without zeros in front."""
+    allowed = [str(number) for number in range(lowest, highest + 1)]
+    return FieldType(
+        name=f"whole number({lowest} to {highest})",
+        allowed=f"a whole number from {lowest} to {highest}",
+        faults=((Reason.CHOICE_UNKNOWN, lambda column: ~column.is_in(allowed)),),
+        read=lambda column: column.cast(pl.Int16, strict=False),
+    )
+
+
 TRUE_OR_FALSE = FieldType(
     name="true or false",
     allowed="true or false",

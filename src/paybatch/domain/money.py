@@ -10,6 +10,7 @@ import polars as pl
 from iso4217 import Currency
 
 AMOUNT_DIGITS_MAX = 12
+_DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 
 
 @cache
@@ -35,7 +36,7 @@ def minor_from_decimal(amount: pl.Expr, exponent: pl.Expr) -> pl.Expr:
         - amount.str.find(".", literal=True).cast(pl.Int32)
         - 1,
     )
-    fits = found.otherwise(0) == exponent
+    fits = (found.otherwise(0) == exponent) & amount.str.contains(_DECIMAL)
     return pl.when(fits).then(digits.cast(pl.Int64, strict=False))
 
 

@@ -69,8 +69,7 @@ class Reason(StrEnum):
     )
     AMOUNT_NOT_DECIMAL = (
         "amount_not_decimal",
-        "use digits and a decimal point, with exactly the currency's digits; a comma could mean "
-        "either 1.00 or 100 and is never guessed at",
+        "use digits and a point, with exactly the currency's digits; 1,00 may mean 1.00 or 100",
     )
     AMOUNT_ZERO = "amount_zero", "the amount must be greater than zero"
     AMOUNT_NOT_ZERO = "amount_not_zero", "a verification has no amount, or zero"

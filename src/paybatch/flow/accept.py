@@ -21,7 +21,7 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.shaping import Origin, rejected, replayed, shaped, vault_rows
 from paybatch.flow.tallies import tally
-from paybatch.flow.texts import Layout, lay_out, to_text
+from paybatch.flow.texts import Layout, broken_to_text, lay_out, to_text
 from paybatch.store import batches, numbers, operations
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, ConstraintError, Row
@@ -69,6 +69,8 @@ def accept(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None
         lines_per_block=chunk_rows(engine, batch.policy),
     )
     layout = lay_out(registry.dialects()[batch.dialect], opened.names, batch.kind)
+    with engine.database.transaction() as connection:
+        operations.make_text_month(connection, engine.clock().date())
     load = Load(engine, batch, layout, place, key, engine.clock())
     _load_blocks(load, opened, advance)
     _finish(engine, batch)
@@ -77,7 +79,8 @@ def accept(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None
 def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
     """Load blocks in threads; no more are under way than there are threads, so memory is bound."""
     with load.engine.database.transaction() as connection:
-        done = {chunk.number: chunk for chunk in batches.list_chunks(connection, load.batch.id)}
+        stored = batches.list_chunks(connection, load.batch.id)
+    done = {chunk.number: chunk for chunk in stored if chunk.kind == "range"}
     threads = load.engine.settings.threads
     waiting: set[Future[int]] = set()
     with ThreadPoolExecutor(threads) as pool:
@@ -88,7 +91,8 @@ def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
                     continue
                 if len(waiting) > threads:
                     waiting = _next(waiting, advance)
-                waiting.add(pool.submit(_load_block, load, opened, number, block))
+                earlier = frozenset(waiting)
+                waiting.add(pool.submit(_load_block, load, opened, number, block, earlier))
             while waiting:
                 waiting = _next(waiting, advance)
         finally:
@@ -103,16 +107,25 @@ def _next(waiting: set[Future[int]], advance: Advance) -> set[Future[int]]:
     return rest
 
 
-def _load_block(load: Load, opened: Delimited, number: int, block: Block) -> int:
-    """Read, check and store one block; give the number of its rows."""
+def _load_block(
+    load: Load, opened: Delimited, number: int, block: Block, earlier: frozenset[Future[int]]
+) -> int:
+    """Read, check and store one block; give the number of its rows.
+
+    A block with idempotency keys is stored after the ``earlier`` ones: of two lines with the same
+    key the earlier one is carried out, whichever thread is faster.
+    """
     records = read_records(block, len(opened.names), opened.shape)
     checked = check(load.engine, load.layout, load.place, records, load.now)
     rows = shaped(load.origin, vault_rows(load.engine, checked))
-    texts = to_text(load.layout, records.table, HIDDEN)
-    broken = records.broken.select("line", cells=pl.col("text"))
-    texts = pl.concat([texts, broken]).with_columns(cells=mask_cells(pl.col("cells")))
+    texts = to_text(load.layout, checked.records.table, HIDDEN)
+    texts = texts.with_columns(cells=mask_cells(pl.col("cells")))
+    texts = pl.concat([texts, broken_to_text(load.layout, checked.records.broken)])
     if rows.is_empty():
         return 0
+    if rows["idempotency_key"].count():
+        for each in earlier:
+            each.result()
     try:
         with load.engine.database.transaction() as connection:
             _store(connection, load, number, rows=rows, texts=texts, errors=checked.errors)
@@ -133,7 +146,7 @@ def _store(
 ) -> None:
     batch_id = load.batch.id
     refused = pl.concat(
-        [rejected(rows, load.now), replayed(connection, load.origin, rows)], how="diagonal"
+        [rejected(rows, load.now), replayed(connection, load.origin, rows)], how="diagonal_relaxed"
     )
     if not refused.is_empty():
         rows = rows.with_columns(accepted=~pl.col("id").is_in(refused["id"].implode()))
@@ -153,7 +166,7 @@ def _store(
         connection,
         texts.select(pl.lit(batch_id).alias("batch_id"), "line", pl.lit(day).alias("d"), "cells"),
     )
-    secret = rows.filter(pl.col("has_secret"))
+    secret = rows.filter("has_secret", "accepted")
     if not secret.is_empty():
         sealed = vault.seal_secrets(load.key, secret, vault.secret_context(batch_id, number))
         numbers.put_secrets(connection, batch_id, number, sealed, load.now)
@@ -194,8 +207,9 @@ def _finish(engine: Engine, batch: Batch) -> None:
         lines = (0, max((chunk.last_line for chunk in chunks), default=0))
         ids = operations.id_range(batch.id, *lines)
         acts = operations.has_subjects(connection, merchants, ids)
-        if acts and not any(chunk.kind == "ordered" for chunk in chunks):
-            _order(connection, batch.id, merchants, ids, first_chunk=len(chunks) + 1)
+        if acts and not batch.has_subjects:  # otherwise: done before a crash
+            first = max(chunk.number for chunk in chunks) + 1  # an empty block has no chunk
+            _order(connection, batch.id, merchants, ids, first_chunk=first)
         rows = sum(chunk.row_count for chunk in chunks if chunk.kind == "range")
         batches.set_accepted(connection, batch.id, row_count=rows, has_subjects=acts)
 

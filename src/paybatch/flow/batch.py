@@ -1,7 +1,7 @@
 """The way of a batch from a file to its result: the steps in their order."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from paybatch.domain.lifecycle import BatchState
@@ -23,14 +23,15 @@ ALL_OR_NONE = "all-or-none"
 OTHERS_SECONDS = 0.2
 
 
-def _silent(_: int) -> None:
+def _silent(_: object) -> None:
     """Tell nobody."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told how many rows each step did, as they come."""
+    """Who is told when a step begins, and how many rows each did, as they come."""
 
+    began: Callable[[str], None] = _silent
     accepted: Advance = _silent
     settled: Advance = _silent
 
@@ -48,6 +49,8 @@ def run(
         FileRefused: It cannot be read as a whole. Nothing was done.
         SeenBeforeError: The same bytes were handed in before.
     """
+    listener = listener or Listener()
+    listener.began("receive")
     batch_id = receiving.receive(engine, place, source, request)
     return go_on(engine, batch_id, listener)
 
@@ -61,7 +64,9 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
     batch = load_batch(engine, batch_id)
     place = find_place_of(engine, batch)
     if batch.state in {BatchState.RECEIVED, BatchState.CHECKING}:
+        listener.began("accept")
         batch = _accepted(engine, batch_id, place, listener)
+    listener.began("work")
     if batch.state == BatchState.READY:
         batch = approve(engine, batch)
     while batch.state == BatchState.RUNNING:

@@ -42,6 +42,7 @@ class Engine:
     clock: Callable[[], datetime] = _now
     known_numbers: set[tuple[int, str]] = field(default_factory=set)
     accounts: dict[tuple[int, int, str], dict[str, int]] = field(default_factory=dict)
+    test_numbers: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close the connections."""
@@ -106,6 +107,18 @@ def _check_schema(database: Database, url: str, migrate: Migrate | None) -> None
             f"The database's schema is version {version}, this program wants {SCHEMA_VERSION}. "
             + ("Run `paybatch migrate`." if version < SCHEMA_VERSION else "Update paybatch.")
         )
+
+
+def bring_up(settings: Settings, migrate: Migrate, progress: Progress | None = None) -> int:
+    """Run the migrations that are not run yet, also those of libraries; give the version."""
+    database = Database(database_url(settings, progress))
+    try:
+        with database.transaction() as connection:
+            directory.lock_schema(connection)
+            migrate(database.url)
+            return directory.schema_version(connection)
+    finally:
+        database.close()
 
 
 class BatchUnknownError(Exception):

@@ -35,7 +35,7 @@ def find_means(engine: Engine, frame: pl.DataFrame) -> pl.DataFrame:
                 frame = _merge(
                     frame, find(engine, connection, frame.filter(pl.col(name).is_not_null()))
                 )
-    missing = pl.col("number_id").is_null()
+    missing = pl.col("number_id").is_null() & pl.col("merchant_id").is_not_null()
     return frame.with_columns(
         card_reference_unknown=pl.col("card_reference").is_not_null() & missing,
         customer_unknown=pl.col("customer").is_not_null() & missing,
@@ -60,7 +60,8 @@ def _known(connection: Connection[Row], wanted: pl.DataFrame) -> pl.DataFrame:
         ids = group["number_id"].drop_nulls().unique().to_list()
         known = numbers.known_numbers(connection, int(merchant_id), ids)
         found.append(known.with_columns(merchant_id=pl.lit(merchant_id, pl.Int32)))
-    return pl.concat(found)
+    nothing = pl.DataFrame(schema={**numbers.KNOWN, "merchant_id": pl.Int32})
+    return pl.concat([nothing, *found])
 
 
 def _by_reference(engine: Engine, connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,15 +1,21 @@
-"""People and places: making senders, merchants, gates, customers and cards, each act audited."""
+"""People and places: making senders, merchants and gates, each act audited."""
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import ValidationError
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.money import currency_exponents
 from paybatch.flow.engine import Engine
 from paybatch.store import directory
+
+NAME = re.compile(r"[0-9A-Za-z._:#-]{1,64}")  # as in a file, without the slash of ``gate list``
 
 
 class WrongError(Exception):
@@ -28,15 +34,83 @@ class NewGate:
     zone: str = "UTC"
     cut_off: time = time(0, 0)
     capabilities: Capabilities = field(default_factory=Capabilities)
+    is_default: bool = False
 
 
-def add_merchant(engine: Engine, name: str, title: str, sender: str) -> None:
-    """Make a merchant, and let the sender act for it."""
+def merchant_of(engine: Engine, sender: str, name: str | None) -> tuple[str, int]:
+    """Give name and id of the merchant that is named, or of the first that a sender acts for.
+
+    Raises:
+        WrongError: The sender acts for no such merchant.
+    """
+    known = merchants_of(engine, sender)
+    if name is not None and name not in known:
+        raise WrongError(f"Sender {sender!r} acts for no merchant {name!r}; see `merchant list`.")
+    if not known:
+        raise WrongError(
+            f"Sender {sender!r} acts for no merchant yet; see `paybatch merchant add`."
+        )
+    chosen = name if name is not None else next(iter(known))
+    return chosen, known[chosen]
+
+
+def merchants_of(engine: Engine, sender: str) -> dict[str, int]:
+    """Give the merchants that a sender acts for; none if the sender is not known."""
+    with engine.database.transaction() as connection:
+        sender_id = directory.find_sender(connection, sender)
+        return {} if sender_id is None else directory.merchants_of_sender(connection, sender_id)
+
+
+def add_merchant(engine: Engine, name: str, title: str, sender: str) -> bool:
+    """Make a merchant, and let the sender act for it; False when it did so already.
+
+    Raises:
+        WrongError: The name could not stand in a file.
+    """
+    check_name("merchant", name)
+    if name in merchants_of(engine, sender):
+        return False
     with engine.database.transaction() as connection:
         directory.add_sender(connection, sender)
         directory.add_merchant(connection, name, title, sender)
         actor, subject = f"sender:{sender}", f"merchant:{name}"
         directory.record(connection, engine.clock(), actor, "merchant.added", subject, title=title)
+    return True
+
+
+def check_name(noun: str, name: str) -> None:
+    """See that a name of a merchant, gate or customer could stand in a file.
+
+    Raises:
+        WrongError: It could not.
+    """
+    if not NAME.fullmatch(name):
+        raise WrongError(
+            f"{name!r} cannot be the name of a {noun}: use at most 64 letters, digits and . _ : # -"
+        )
+
+
+def capabilities_of(told: Sequence[str]) -> Capabilities:
+    """Read capabilities such as ``partial_void=false``; several values are split by commas.
+
+    Raises:
+        WrongError: One is not known, or its value is not allowed.
+    """
+    known = Capabilities.model_fields
+    values: dict[str, object] = {}
+    for each in told:
+        name, equals, value = each.partition("=")
+        if name not in known or not equals:
+            raise WrongError(
+                f"{each!r} is not a capability as name=value; the names: {', '.join(known)}."
+            )
+        is_set = known[name].annotation == frozenset[str]
+        values[name] = frozenset(filter(None, value.split(","))) if is_set else value
+    try:
+        return Capabilities.model_validate(values)
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise WrongError(f"Capability {found['loc'][0]}: {found['msg']}.") from None
 
 
 def add_gate(engine: Engine, gate: NewGate, sender: str) -> bool:
@@ -64,6 +138,8 @@ def add_gate(engine: Engine, gate: NewGate, sender: str) -> bool:
                 f"There is no merchant {gate.merchant!r}; see `paybatch merchant list`."
             )
         made = directory.add_gate(connection, values)
+        if made and gate.is_default:
+            directory.set_default_gate(connection, gate.merchant, gate.name)
         if made:
             actor, subject = f"sender:{sender}", f"gate:{gate.merchant}/{gate.name}"
             detail = {"connector": gate.connector, "mode": gate.mode}
@@ -72,6 +148,7 @@ def add_gate(engine: Engine, gate: NewGate, sender: str) -> bool:
 
 
 def _check(gate: NewGate) -> None:
+    check_name("gate", gate.name)
     if gate.connector not in registry.connectors():
         known = ", ".join(registry.connectors())
         raise WrongError(f"There is no connector {gate.connector!r}; known: {known}.")

@@ -11,6 +11,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.connector import REPLY_SCHEMA
+from paybatch.domain.reasons import Reason
 from paybatch.flow import vault
 from paybatch.flow.claim import (
     KEY,
@@ -59,10 +60,23 @@ def settle_rounds(
     if rows.is_empty():
         return []
     rows = _with_details(work, connection, rows)
+    now, lost = work.engine.clock(), rows.filter(_cvv_gone(work.place))
+    if not lost.is_empty():
+        rows = rows.join(lost, on="id", how="anti", maintain_order="left")
     book = Book(work.place, locked(connection, rows))
     sender = Sender(work.engine, work.place)
     is_ordered = chunk.kind == "ordered"
-    return in_rounds(book, rows, sender.send, work.engine.clock(), is_ordered=is_ordered)
+    settled = in_rounds(book, rows, sender.send, now, is_ordered=is_ordered)
+    if not lost.is_empty():
+        gone = lost.with_columns(refusal=pl.lit(Reason.CVV_GONE.value))
+        settled.append(_refused(refuse(gone, now)))
+    return settled
+
+
+def _cvv_gone(place: Place) -> pl.Expr:
+    """Tell which rows brought a CVV that is gone, at a gate that requires one."""
+    strict = [gate.id for gate in place.gates if gate.capabilities.cvv_required]
+    return pl.col("has_secret") & pl.col("cvv").is_null() & pl.col("gate_id").is_in(strict)
 
 
 def in_rounds(
@@ -169,11 +183,7 @@ class Sender:
 
     def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
         """Mark the numbers that are test values of the connector, by their fingerprints."""
-        connector = self.place.connector(gate_id)
-        is_test = self.place.gate(gate_id).mode == "test"
-        known = sorted(connector.test_values) if is_test else []
-        prints = self.engine.keys.fingerprints(pl.Series(known, dtype=pl.String))
-        values = dict(zip(prints, known, strict=True))
+        values = self._test_numbers(gate_id)
         named = {"test_value": "number_id", "payment_test_value": "payment_number_id"}
         return calls.with_columns(
             (
@@ -183,3 +193,15 @@ class Sender:
             ).alias(name)
             for name, column in named.items()
         )
+
+    def _test_numbers(self, gate_id: int) -> dict[str, str]:
+        """Give the fingerprints of the connector's test values; none on a live gate."""
+        if self.place.gate(gate_id).mode != "test":
+            return {}
+        connector = self.place.connector(gate_id)
+        known = self.engine.test_numbers
+        if connector.name not in known:
+            values = sorted(connector.test_values)
+            prints = self.engine.keys.fingerprints(pl.Series(values, dtype=pl.String))
+            known[connector.name] = dict(zip(prints, values, strict=True))
+        return known[connector.name]

@@ -9,17 +9,11 @@ from functools import lru_cache
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain import columns
-from paybatch.domain.fields import Field
 from paybatch.domain.kind import AmountRule, Fault, Kind
+from paybatch.domain.money import AMOUNT_DIGITS_MAX
 from paybatch.domain.reasons import Reason
+from paybatch.flow.describe import AMOUNT_COLUMNS, FIELDS, MEANS_COLUMNS
 from paybatch.flow.values import PARTS
-
-FIELDS: dict[str, Field] = {
-    field.name: field for field in (*columns.NEW_PAYMENT, *columns.FOLLOW_UP, columns.FINAL)
-}
-_AMOUNT_COLUMNS = ("amount_minor", "amount", "base_amount_minor")
-_MEANS = ("card_number", "card_reference", "account_number", "customer")
 
 
 def _given(name: str) -> pl.Expr:
@@ -89,14 +83,17 @@ def _currency_faults(kinds: list[Kind]) -> list[Fault]:
 
 
 def _amount_faults(kinds: list[Kind]) -> list[Fault]:
-    given = pl.sum_horizontal(_given(name).cast(pl.Int8) for name in _AMOUNT_COLUMNS)
+    given = pl.sum_horizontal(_given(name).cast(pl.Int8) for name in AMOUNT_COLUMNS)
     amount, exponent = pl.col("requested_minor"), pl.col("exponent")
     positive = _is_one_of([kind for kind in kinds if kind.amount is AmountRule.POSITIVE])
     left = _is_one_of([kind for kind in kinds if kind.amount is AmountRule.LEFT])
     zero = _is_one_of([kind for kind in kinds if kind.amount is AmountRule.ZERO])
-    shown = pl.when(_given("amount")).then(pl.col("amount"))
+    decimal = pl.col("amount")
     digits_differ = (
-        shown.str.contains(r"^[0-9]+(?:\.[0-9]+)?$") & exponent.is_not_null() & amount.is_null()
+        decimal.str.contains(r"^[0-9]+(?:\.[0-9]+)?$")
+        & (decimal.str.len_chars() <= AMOUNT_DIGITS_MAX + 1)
+        & exponent.is_not_null()
+        & amount.is_null()
     )
     parts = pl.sum_horizontal(pl.col(f"{name}_value").fill_null(0) for name in PARTS[:4])
     return [
@@ -105,14 +102,14 @@ def _amount_faults(kinds: list[Kind]) -> list[Fault]:
         Fault(Reason.AMOUNT_NOT_DECIMAL, "amount", digits_differ & (given == 1)),
         Fault(Reason.AMOUNT_ZERO, "amount_minor", (positive | left) & (amount == 0)),
         Fault(Reason.AMOUNT_NOT_ZERO, "amount_minor", zero & (amount > 0)),
-        Fault(Reason.AMOUNT_TOO_LARGE, "amount_minor", amount > 10**12 - 1),
+        Fault(Reason.AMOUNT_TOO_LARGE, "amount_minor", amount > 10**AMOUNT_DIGITS_MAX - 1),
         Fault(Reason.AMOUNT_PARTS, "amount_minor", parts > amount),
     ]
 
 
 def _means_faults(kinds: list[Kind], month: int) -> list[Fault]:
     paying = _is_one_of([kind for kind in kinds if kind.pays])
-    given = pl.sum_horizontal(_given(name).cast(pl.Int8) for name in _MEANS)
+    given = pl.sum_horizontal(_given(name).cast(pl.Int8) for name in MEANS_COLUMNS)
     card, account = paying & _given("card_number"), paying & _given("account_number")
     incomplete = [
         Fault(Reason.MEANS_INCOMPLETE, name, account & ~_given(name))
@@ -153,5 +150,6 @@ def faults(kind_names: frozenset[str], present: frozenset[str], month: int) -> t
         *_means_faults(kinds, month),
     ]
     always = {"kind", "merchant", "gate", "card_number", "card_expiry", "currency", "amount_minor"}
-    needed = always | {"card_cvv", "routing_number", "account_type", "sec_code", "payment"}
+    needed = always | {"card_cvv", "routing_number", "account_type", "sec_code"}
+    needed |= {name for kind in kinds for name in kind.required}
     return tuple(each for each in found if each.column in present | needed)

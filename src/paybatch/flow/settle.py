@@ -9,7 +9,7 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.kind import NewPayment
-from paybatch.domain.reasons import sentence_of
+from paybatch.domain.reasons import Reason, sentence_of
 from paybatch.flow.claim import CHANGED, KEY, in_sequence
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
@@ -42,11 +42,17 @@ def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
             amount_minor=pl.col("requested_minor").fill_null(0),
             state=pl.lit("rejected"),
             reason=pl.col("refusal"),
-            message=pl.format("column payment: {}", sentence_of(pl.col("refusal"))),
+            message=pl.format("column {}: {}", _column(), sentence_of(pl.col("refusal"))),
             approved_minor=pl.lit(None, pl.Int64),
         ),
         now,
     )
+
+
+def _column() -> pl.Expr:
+    """Give the column that a refusal at claim is about."""
+    is_cvv = pl.col("refusal") == Reason.CVV_GONE.value
+    return pl.when(is_cvv).then(pl.lit("card_cvv")).otherwise(pl.lit("payment"))
 
 
 def ended(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -172,56 +178,47 @@ def _transfers(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(found) if found else pl.DataFrame()
 
 
+_SIDES = {
+    "merchant_id": pl.Int32,
+    "gate_id": pl.Int32,
+    "currency": pl.String,
+    "debit": pl.String,
+    "credit": pl.String,
+    "debit_account_id": pl.Int32,
+    "credit_account_id": pl.Int32,
+}
+
+
 def store_transfers(engine: Engine, connection: Connection[Row], transfers: pl.DataFrame) -> None:
     """Store transfers and one delta for each account; accounts come last and in order."""
     if transfers.is_empty():
         return
-    accounts = _accounts(engine, transfers)
-    keys = ["merchant_id", "gate_id", "currency"]
-    for side in ("debit", "credit"):
-        transfers = transfers.join(
-            accounts.rename({"name": side, "account_id": f"{side}_account_id"}),
-            on=[*keys, side],
-            how="left",
-            maintain_order="left",
-        )
-    ledger.copy_transfers(connection, transfers.sort("operation_id", "number"))
-    sides = [
-        transfers.group_by("merchant_id", pl.col(f"{side}_account_id").alias("account_id")).agg(
-            **{f"{side}_minor": pl.col("amount_minor").sum()}, transfer_count=pl.len()
-        )
-        for side in ("debit", "credit")
-    ]
-    deltas = (
-        pl.concat(sides, how="diagonal")
-        .group_by("merchant_id", "account_id")
-        .agg(
-            pl.col("debit_minor").sum(),
-            pl.col("credit_minor").sum(),
-            pl.col("transfer_count").sum(),
-        )
-    )
+    sides = ["merchant_id", "gate_id", "currency", "debit", "credit"]
+    summed = transfers.group_by(sides).agg(pl.col("amount_minor").sum(), count=pl.len())
+    deltas: dict[tuple[int, int], list[int]] = {}
+    named = []
+    for merchant, gate, currency, debit, credit, amount, count in summed.iter_rows():
+        accounts = _accounts(engine, (merchant, gate, currency))
+        ids = (accounts[debit], accounts[credit])
+        named.append((merchant, gate, currency, debit, credit, *ids))
+        for account, row in zip(ids, ((amount, 0, count), (0, amount, count)), strict=True):
+            delta = deltas.setdefault((merchant, account), [0, 0, 0])
+            for place, value in enumerate(row):
+                delta[place] += value
+    accounts_of = pl.DataFrame(named, schema=_SIDES, orient="row")
+    placed = transfers.join(accounts_of, on=sides, how="left", maintain_order="left")
+    ledger.copy_transfers(connection, placed.sort("operation_id", "number"))
     ledger.insert_deltas(connection, deltas)
 
 
-def _accounts(engine: Engine, transfers: pl.DataFrame) -> pl.DataFrame:
-    """Give the accounts of every gate and currency in question, opened if need be."""
-    rows = []
-    for key in transfers.select("merchant_id", "gate_id", "currency").unique().iter_rows():
-        if key not in engine.accounts:
-            with engine.database.transaction() as connection:
-                ledger.open_accounts(connection, *key)
-            with engine.database.transaction() as connection:
-                engine.accounts[key] = ledger.find_accounts(connection, *key)
-        rows += [(*key, name, account) for name, account in engine.accounts[key].items()]
-    schema = {
-        "merchant_id": pl.Int32,
-        "gate_id": pl.Int32,
-        "currency": pl.String,
-        "name": pl.String,
-        "account_id": pl.Int32,
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+def _accounts(engine: Engine, key: tuple[int, int, str]) -> dict[str, int]:
+    """Give the accounts of a gate in a currency, opened if need be."""
+    if key not in engine.accounts:
+        with engine.database.transaction() as connection:
+            ledger.open_accounts(connection, *key)
+        with engine.database.transaction() as connection:
+            engine.accounts[key] = ledger.find_accounts(connection, *key)
+    return engine.accounts[key]
 
 
 def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -> None:

@@ -6,15 +6,19 @@ of the block of ids that single calls use, and the line in it.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
+from paybatch import registry
+from paybatch.domain import columns
+from paybatch.domain.fields import Field
 from paybatch.domain.reasons import Reason
 from paybatch.flow import vault
 from paybatch.flow.check import Checked
 from paybatch.flow.engine import Engine
 from paybatch.flow.settle import ended
-from paybatch.store import operations
+from paybatch.store import idempotency, operations
 from paybatch.store.database import Connection, Row
 from paybatch.store.public_ids import Shape
 
@@ -31,15 +35,31 @@ class Origin:
 
 
 def vault_rows(engine: Engine, checked: Checked) -> pl.DataFrame:
-    """Put the numbers of good rows into the vault; bad rows keep none of theirs."""
-    good = vault.keep_numbers(engine, checked.accepted)
+    """Put numbers into the vault; what is not a number that can be right is dropped.
+
+    Sound numbers of refused rows are kept too: their results carry a card reference, so that the
+    rows can be put right and sent again.
+    """
     bad = checked.values.filter(pl.col("reason").is_not_null())
     if bad.is_empty():
-        return good
-    bare = bad.drop("card_number", "account_number").with_columns(
-        number_id=pl.lit(None, pl.String), masked=pl.lit(None, pl.String)
+        return vault.keep_numbers(engine, checked.values)
+    alone = pl.any_horizontal(pl.col("card_number", "account_number").is_null())
+    known = alone & pl.col("merchant_id").is_not_null()
+    routing_is_right = pl.col("routing_number").is_not_null() & ~pl.col("routing_fails")
+    sound = {
+        "card_number": _has_form(columns.CARD_NUMBER) & ~pl.col("number_fails"),
+        "account_number": _has_form(columns.ACCOUNT_NUMBER) & routing_is_right,
+    }
+    kept = bad.with_columns(
+        pl.when(known & is_sound).then(name).alias(name) for name, is_sound in sound.items()
     )
-    return pl.concat([good, bare], how="diagonal").sort("line")
+    rows = vault.keep_numbers(engine, pl.concat([checked.accepted, kept]).sort("line"))
+    return rows.with_columns(masked=pl.when(pl.col("number_id").is_not_null()).then("masked"))
+
+
+def _has_form(field: Field) -> pl.Expr:
+    """Tell which cells of a field's column have the form of its type."""
+    return ~pl.any_horizontal(test(pl.col(field.name)) for _, test in field.type.faults)
 
 
 def shaped(origin: Origin, values: pl.DataFrame) -> pl.DataFrame:
@@ -92,12 +112,10 @@ def replayed(connection: Connection[Row], origin: Origin, rows: pl.DataFrame) ->
         pl.lit(origin.engine.keys.values_hashes(told)).alias("values_hash"),
         "id",
     )
-    taken = operations.keep_keys(connection, keys)
-    merchants = dict(zip(keyed["id"], keyed["merchant_id"], strict=True))
+    taken = idempotency.keep_keys(connection, keys)
+    own = {row["id"]: row for row in keyed.select(*_OWN).iter_rows(named=True)}
     first_id = operations.operation_id(origin.number, 0)
-    answers = [
-        {"merchant_id": merchants[row["operation_id"]], **_answer(row, first_id)} for row in taken
-    ]
+    answers = [_answer(row, own[row["operation_id"]], first_id) for row in taken]
     schema = {
         "merchant_id": pl.Int32,
         "id": pl.Int64,
@@ -111,12 +129,14 @@ def replayed(connection: Connection[Row], origin: Origin, rows: pl.DataFrame) ->
 
 _KEYED_VALUES = (
     *("merchant_id", "gate_id", "kind", "amount_minor", "currency", "number_id", "expiry"),
-    *("payment", "reference", "account_type", "final"),
+    *("payment", "reference", "account_type", "sec_code", "final"),
+    *("tax_minor", "surcharge_minor", "tip_minor", "shipping_minor"),
 )
+_OWN = ("id", "merchant_id", "kind", "payment_id")
 
 
-def _answer(row: dict[str, object], first_id: int) -> dict[str, object]:
-    """Give the outcome of a row whose key belongs to another operation."""
+def _answer(row: dict[str, Any], own: dict[str, Any], first_id: int) -> dict[str, Any]:
+    """Give the outcome of a row (``own``) whose key belongs to another operation."""
     earlier = row["first_id"]
     assert isinstance(earlier, int)
     if not row["is_same"]:
@@ -125,10 +145,15 @@ def _answer(row: dict[str, object], first_id: int) -> dict[str, object]:
         state, reason = "rejected", Reason.KEY_RUNNING
     else:
         state, reason = "replayed", None
+    # The first one may be in the same file or group, and not carried out yet: then its payment is
+    # the one it makes, or that which both rows name (null when they name it by reference).
+    makes = registry.kinds()[own["kind"]].pays
+    payment_id = row["payment_id"] or (earlier if makes else own["payment_id"])
     return {
+        "merchant_id": own["merchant_id"],
         "id": row["operation_id"],
         "state": state,
         "reason": reason,
         "message": f"column idempotency_key: {reason.sentence}" if reason else None,
-        "payment_id": (row["payment_id"] or earlier) if state == "replayed" else None,
+        "payment_id": payment_id if state == "replayed" else None,
     }

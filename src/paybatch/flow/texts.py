@@ -1,6 +1,9 @@
 """From a file's own columns to the engine's: names and words, nothing more."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 
 import polars as pl
@@ -10,6 +13,12 @@ from paybatch.domain.delimited import FileRefused
 from paybatch.domain.dialect import Dialect
 
 UNIT = "\x1f"
+NUMBERS = ("card_number", "account_number")
+# What begins so is a reference, not a number; whole ones of ours are no secret.
+REFERENCE = "^(?:card|bank)_"
+WHOLE_REFERENCE = "^(?:card|bank)_[0-9a-v]{36}$"
+_TOLD_MAX, _TOLD_CHARACTERS_MAX = 20, 60
+_DIGITS = re.compile(r"\d{3,}")
 
 
 @dataclass(frozen=True)
@@ -43,30 +52,53 @@ class Layout:
         return self.dialect.column_of(field_name)
 
 
+def told(names: Iterable[str]) -> str:
+    """Tell column names to a person: quoted, cut, and without digits.
+
+    The first line of a file without names is its first row: it may hold a card number.
+    """
+    shown = [repr(_DIGITS.sub("***", name)[:_TOLD_CHARACTERS_MAX]) for name in names]
+    more = [f"and {len(shown) - _TOLD_MAX} more"] if len(shown) > _TOLD_MAX else []
+    return ", ".join(shown[:_TOLD_MAX] + more)
+
+
 def lay_out(dialect: Dialect, columns: list[str], kind: str | None) -> Layout:
     """Hold a header against its dialect; everything that is wrong with it is said at once.
 
     Raises:
-        FileRefused: ``columns_wrong``: unknown, repeated or missing columns.
+        FileRefused: ``columns_wrong``: unknown, repeated, missing or nameless columns.
     """
-    known = set(dialect.columns)
+    known = [name for name, field in dialect.columns.items() if field]
     faults = []
-    unknown = [name for name in columns if name not in known]
+    nameless = [place for place, name in enumerate(columns, start=1) if not name]
+    if nameless:
+        faults.append(f"{len(nameless)} columns without a name, the first is column {nameless[0]}")
+    distinct = dict.fromkeys(name for name in columns if name)
+    unknown = [name for name in distinct if name not in dialect.columns]
     if unknown:
-        faults.append("unknown columns: " + ", ".join(repr(name[:60]) for name in unknown[:20]))
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
+        faults.append(f"unknown columns: {told(unknown)}{_meant(unknown, known)}")
+    repeated = [name for name in distinct if columns.count(name) > 1]
     if repeated:
-        faults.append("repeated columns: " + ", ".join(repr(name[:60]) for name in repeated[:20]))
+        faults.append(f"repeated columns: {told(repeated)}")
     needed = dialect.required | ({dialect.column_of("kind")} if kind is None else set())
     missing = sorted(needed - set(columns))
     if missing:
-        faults.append("missing columns: " + ", ".join(missing))
+        faults.append(f"missing columns: {told(missing)}")
     if faults:
         raise FileRefused(
             "columns_wrong",
-            f"Line 1: {'; '.join(faults)}. Dialect {dialect.name} knows: {', '.join(dialect.columns)}.",
+            f"Line 1: {'; '.join(faults)}. Dialect {dialect.name} knows: {', '.join(known)}.",
         )
     return Layout(dialect, tuple(columns), kind)
+
+
+def _meant(unknown: list[str], known: list[str]) -> str:
+    """Name the column that was meant, where one is close."""
+    for name in unknown[:_TOLD_MAX]:
+        close = get_close_matches(name[:_TOLD_CHARACTERS_MAX].strip().lower(), known, 1, 0.8)
+        if close:
+            return f" (is {told([name])} meant to be {close[0]!r}?)"
+    return ""
 
 
 def to_fields(layout: Layout, table: pl.DataFrame) -> pl.DataFrame:
@@ -82,7 +114,29 @@ def to_fields(layout: Layout, table: pl.DataFrame) -> pl.DataFrame:
         words = layout.dialect.words.get(name)
         column = pl.col(cell).replace(dict(words)) if words else pl.col(cell)
         chosen.append(column.alias(name))
-    return table.select("line", *chosen, *_kinds(layout))
+    return _with_references(table.select("line", *chosen, *_kinds(layout)))
+
+
+def _with_references(texts: pl.DataFrame) -> pl.DataFrame:
+    """Take a card reference that stands in a number column for what it is.
+
+    So results, which carry references in place of numbers, can be sent in again. ``written_at``
+    then names the field where the row has it. A row that has a ``card_reference`` too is left as
+    it is, and refused.
+    """
+    for name in NUMBERS:
+        if name not in texts.columns or not texts[name].str.contains(REFERENCE).any():
+            continue
+        absent = [each for each in ("card_reference", "written_at") if each not in texts.columns]
+        texts = texts.with_columns(pl.lit(None, pl.String).alias(each) for each in absent)
+        moves = pl.col(name).str.contains(REFERENCE) & pl.col("card_reference").is_null()
+        moves = moves.fill_null(value=False)
+        texts = texts.with_columns(
+            pl.when(moves).then(None).otherwise(pl.col(name)).alias(name),
+            card_reference=pl.when(moves).then(name).otherwise("card_reference"),
+            written_at=pl.when(moves).then(pl.lit(name)).otherwise("written_at"),
+        )
+    return texts
 
 
 def _kinds(layout: Layout) -> list[pl.Expr]:
@@ -101,18 +155,34 @@ def _kinds(layout: Layout) -> list[pl.Expr]:
 
 
 def to_text(layout: Layout, table: pl.DataFrame, hidden: set[str]) -> pl.DataFrame:
-    """Join each row's cells (``line, cells``), those of ``hidden`` fields left out."""
-    blank = {layout.fields[name] for name in hidden if name in layout.fields}
-    cells = [
-        pl.lit("") if f"c{place}" in blank else pl.col(f"c{place}").fill_null("")
-        for place in range(len(layout.columns))
-    ]
+    """Join each row's cells (``line, cells``), those of ``hidden`` fields left out.
+
+    A card reference in a hidden number column stays. No cell holds the separator: ``cells`` sees
+    to that.
+    """
+    blank = {layout.fields[name]: name for name in hidden if name in layout.fields}
+    cells = []
+    for place in range(len(layout.columns)):
+        cell = pl.col(f"c{place}")
+        if blank.get(f"c{place}") in NUMBERS:
+            cell = pl.when(cell.str.contains(WHOLE_REFERENCE)).then(cell)
+        elif f"c{place}" in blank:
+            cell = pl.lit("")
+        cells.append(cell.fill_null(""))
     return table.select("line", pl.concat_str(cells, separator=UNIT).alias("cells"))
+
+
+def broken_to_text(layout: Layout, broken: pl.DataFrame) -> pl.DataFrame:
+    """Keep the text of broken records (``line, cells``) behind the cells, which are all empty.
+
+    Nobody knows which part of it belongs to which column, so none is given back under a name.
+    """
+    return broken.select("line", cells=pl.lit(UNIT * len(layout.columns)) + pl.col("text"))
 
 
 def from_text(columns: list[str], cells: pl.Expr, prefix: str) -> list[pl.Expr]:
     """Split joined cells into one String column for each column of the file; empty = null."""
-    parts = cells.str.splitn(UNIT, len(columns))
+    parts = cells.str.splitn(UNIT, len(columns) + 1)  # the last part is that of a broken record
     return [
         pl.when(parts.struct.field(f"field_{place}") != "")
         .then(parts.struct.field(f"field_{place}"))

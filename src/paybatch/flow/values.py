@@ -9,7 +9,9 @@ import polars as pl
 
 from paybatch.domain import cards, fields, money
 from paybatch.domain.columns import NEW_PAYMENT
-from paybatch.domain.masking import mask_account, mask_number
+from paybatch.domain.masking import mask_account, mask_cells, mask_number
+from paybatch.flow.describe import FIELDS
+from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 
 PARTS = ("surcharge_minor", "tax_minor", "tip_minor", "shipping_minor", "discount_minor")
@@ -17,6 +19,10 @@ NEEDED = (
     *(field.name for field in NEW_PAYMENT if not field.name.startswith(("billing", "shipping_"))),
     *("shipping_minor", "payment", "final"),
 )
+NAMES = ("reference", "idempotency_key", "payment")
+_CODES = ("account_type", "sec_code", "routing_number")
+_NAME_CHARACTERS_MAX = 128
+_MARK_CHARACTERS = 16
 
 
 def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
@@ -36,8 +42,47 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(requested_minor=_requested())
 
 
+def harmless(engine: Engine, values: pl.DataFrame) -> pl.DataFrame:
+    """Make what is stored of the rows safe to keep, also of the wrong ones (``reason``).
+
+    No name shows a card number. Of wrong rows names are cut, and codes that are not of their form
+    and currencies that do not exist go: anything may have been typed there.
+    """
+    kept = [kept_names(engine, values[name]) for name in NAMES]
+    values = values.with_columns(
+        *kept, currency_code=pl.when(pl.col("exponent").is_not_null()).then("currency_code")
+    )
+    bad = pl.col("reason").is_not_null()
+    if values["reason"].null_count() == values.height:
+        return values
+    wrong = {
+        name: pl.any_horizontal(test(pl.col(name)) for _, test in FIELDS[name].type.faults)
+        for name in _CODES
+    }
+    return values.with_columns(
+        *(pl.when(~(bad & fails)).then(name).alias(name) for name, fails in wrong.items()),
+        *(
+            pl.when(bad).then(pl.col(name).str.slice(0, _NAME_CHARACTERS_MAX)).otherwise(name)
+            for name in NAMES
+        ),
+    )
+
+
+def kept_names(engine: Engine, names: pl.Series) -> pl.Series:
+    """Hide card numbers in names that identify (references, keys), so that two stay two.
+
+    A name that had to be masked gets a keyed mark of the whole: ``411111******1111#9f...``.
+    """
+    masked = names.to_frame().select(mask_cells(pl.col(names.name))).to_series()
+    places = (masked != names).fill_null(value=False).arg_true()
+    if places.is_empty():
+        return names
+    marks = engine.keys.values_hashes(names.gather(places)).str.head(_MARK_CHARACTERS)
+    return names.scatter(places, masked.gather(places) + "#" + marks)
+
+
 def _minor(name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.Int64, strict=False)
+    return fields.MINOR_UNITS.read(pl.col(name))
 
 
 def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
@@ -81,8 +126,9 @@ def _requested() -> pl.Expr:
 
 def _brand() -> pl.Expr:
     bank = pl.when(pl.col("account_number").is_not_null()).then(pl.lit("bank"))
-    card = cards.brand_of(pl.col("card_number"))
-    return pl.coalesce(card, bank)
+    card = pl.col("card_number")
+    told = pl.when(card.str.contains("^[0-9]{6}")).then(cards.brand_of(card))
+    return pl.coalesce(told, bank)
 
 
 def _masked() -> pl.Expr:

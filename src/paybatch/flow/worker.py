@@ -18,7 +18,7 @@ from paybatch.flow import control
 from paybatch.flow.engine import Engine, move
 from paybatch.flow.jobs import QUEUE, WORK
 from paybatch.store import batches as stored
-from paybatch.store import numbers
+from paybatch.store import numbers, operations
 
 EVERY_MINUTE = "* * * * *"
 STALLED_SECONDS = 120
@@ -65,6 +65,9 @@ def take_on_left(engine: Engine) -> None:
     for batch_id in waiting:
         take_on(engine, batch_id)
     forget_old_secrets(engine)
+    with engine.database.transaction() as connection:
+        oldest = engine.clock().date() - timedelta(days=engine.settings.row_text_days)
+        operations.drop_text_months(connection, oldest)
 
 
 def forget_old_secrets(engine: Engine) -> None:

@@ -1,13 +1,14 @@
 """The connection to PostgreSQL: a pool, transactions, and tables in and out by ``COPY``."""
 
 import io
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import polars as pl
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -21,6 +22,7 @@ __all__ = [
     "copy_in",
     "copy_out",
     "parts_of_url",
+    "why_no_answer",
 ]
 
 Row = tuple[Any, ...]
@@ -28,6 +30,10 @@ Parameters = Mapping[str, Any]
 
 POOL_CONNECTIONS_MAX = 40
 CONNECT_TIMEOUT_SECONDS = 15
+ANSWER_SECONDS_MAX = 5
+
+# The pool's own words would come between ours: what it cannot do ends as DatabaseGoneError.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 
 
 class DatabaseGoneError(Exception):
@@ -45,6 +51,15 @@ class ConstraintError(Exception):
 def parts_of_url(url: str) -> dict[str, str]:
     """Take a database's address apart: ``host``, ``port``, ``dbname``, ``user`` and so on."""
     return {key: str(value) for key, value in conninfo_to_dict(url).items() if value}
+
+
+def why_no_answer(url: str) -> str | None:
+    """Ask a database for a connection: None if it gives one, else what it says, in one line."""
+    try:
+        psycopg.connect(url, connect_timeout=ANSWER_SECONDS_MAX).close()
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    return None
 
 
 class Database:
@@ -82,10 +97,27 @@ class Database:
                 "The database's disk is full. Make room, then resume: nothing is lost."
             ) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
+            said = why_no_answer(self.url) if isinstance(error, PoolTimeout) else None
+            reason = said or str(error).strip().splitlines()[0]
             raise DatabaseGoneError(
-                f"The database does not answer ({str(error).strip().splitlines()[0]}). "
+                f"The database does not answer ({reason}). "
                 "See `paybatch doctor`; what was committed stands, resume when it is back."
             ) from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection[Row]]:
+        """Read in one transaction in which every statement sees the same moment.
+
+        Raises:
+            DatabaseGoneError: The server does not answer or broke off.
+        """
+        with self.transaction() as connection:
+            connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+                connection.isolation_level = None  # the connection goes back to the pool
 
     def close(self) -> None:
         """Close every connection."""

@@ -114,6 +114,12 @@ def add_gate(connection: Connection[Row], values: Mapping[str, Any]) -> bool:
     return connection.execute(_SQL["add_gate"], values).fetchone() is not None
 
 
+def set_default_gate(connection: Connection[Row], merchant: str, name: str) -> None:
+    """Make a gate its merchant's default, in place of the one that was."""
+    connection.execute(_SQL["clear_default_gate"], {"merchant": merchant})
+    connection.execute(_SQL["set_default_gate"], {"merchant": merchant, "name": name})
+
+
 def gates_of_merchants(connection: Connection[Row], merchant_ids: Sequence[int]) -> list[Gate]:
     """Give the gates of these merchants."""
     rows = _rows(connection, "gates_of_merchants", {"merchant_ids": list(merchant_ids)})

@@ -59,6 +59,18 @@ FROM merchant AS m WHERE m.name = %(merchant)s
 ON CONFLICT (merchant_id, name) DO NOTHING
 RETURNING id;
 
+-- name: clear_default_gate
+-- Takes the mark of the default gate off a merchant.
+UPDATE gate AS g SET is_default = FALSE
+FROM merchant AS m
+WHERE g.merchant_id = m.id AND m.name = %(merchant)s AND g.is_default;
+
+-- name: set_default_gate
+-- Marks a gate as its merchant's default.
+UPDATE gate AS g SET is_default = TRUE
+FROM merchant AS m
+WHERE g.merchant_id = m.id AND m.name = %(merchant)s AND g.name = %(name)s;
+
 -- name: gates_of_merchants
 -- The gates of these merchants.
 SELECT

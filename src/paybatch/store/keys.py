@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tink import aead, json_proto_keyset_format, secret_key_access
 
 FILE_NAME = "keys.json"
+FEW = 64
 FINGERPRINT_BYTES = 16
 NONCE_BYTES = 12
 SEAL_BYTES = NONCE_BYTES + 16  # what `DataKey.seal` adds to its data: the nonce and the tag
@@ -262,6 +263,10 @@ def _values_digest(key: bytes, data: bytes) -> bytes:
 
 def _hashes(digest: Callable[[bytes], bytes], values: pl.Series) -> pl.Series:
     """Hash each distinct value once (-> String of 32 hex digits)."""
+    if len(values) <= FEW:  # a frame and a join cost more than a few hashes
+        few = values.cast(pl.Binary).to_list()
+        hashed = [None if v is None else digest(v)[:FINGERPRINT_BYTES].hex() for v in few]
+        return pl.Series(values.name, hashed, dtype=pl.String)
     column = values.cast(pl.Binary).alias("value")
     distinct = column.drop_nulls().unique()
     digests = pl.Series([digest(value) for value in distinct.to_list()], dtype=pl.Binary)

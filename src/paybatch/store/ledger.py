@@ -1,5 +1,6 @@
 """The ledger's tables: accounts, transfers, balances and the laws that can fail."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -50,10 +51,26 @@ def copy_transfers(connection: Connection[Row], frame: pl.DataFrame) -> None:
     copy_in(connection, _SQL["copy_transfers"], frame.select(TRANSFER_COLUMNS))
 
 
-def insert_deltas(connection: Connection[Row], deltas: pl.DataFrame) -> None:
-    """Append what a chunk moved on each account, in the order of the accounts."""
-    ordered = deltas.sort("merchant_id", "account_id")
-    connection.cursor().executemany(_SQL["insert_delta"], list(ordered.iter_rows(named=True)))
+def insert_deltas(
+    connection: Connection[Row], deltas: Mapping[tuple[int, int], Sequence[int]]
+) -> None:
+    """Append what a chunk moved on each account, in the order of the accounts.
+
+    ``deltas``: (merchant, account) -> debits, credits (minor units), number of transfers.
+    """
+    connection.cursor().executemany(
+        _SQL["insert_delta"],
+        [
+            {
+                "merchant_id": merchant_id,
+                "account_id": account_id,
+                "debit_minor": debit,
+                "credit_minor": credit,
+                "transfer_count": count,
+            }
+            for (merchant_id, account_id), (debit, credit, count) in sorted(deltas.items())
+        ],
+    )
 
 
 def fold(connection: Connection[Row]) -> None:

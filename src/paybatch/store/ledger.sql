@@ -39,14 +39,15 @@ FROM folded GROUP BY merchant_id, account_id;
 -- name: balances
 -- The balance of every account: debits less credits.
 SELECT
-    m.name AS merchant, g.name AS gate, g.mode, a.currency, a.name AS account,
+    a.merchant_id, a.gate_id, a.id AS account_id, m.name AS merchant, g.name AS gate, g.mode,
+    a.currency, a.name AS account,
     coalesce(sum(d.debit_minor), 0)::bigint AS debit_minor,
     coalesce(sum(d.credit_minor), 0)::bigint AS credit_minor
 FROM account AS a
 INNER JOIN merchant AS m ON a.merchant_id = m.id
 INNER JOIN gate AS g ON a.merchant_id = g.merchant_id AND a.gate_id = g.id
 LEFT JOIN balance_delta AS d ON a.merchant_id = d.merchant_id AND a.id = d.account_id
-GROUP BY m.name, g.name, g.mode, a.currency, a.name
+GROUP BY a.merchant_id, a.gate_id, a.id, m.name, g.name, g.mode, a.currency, a.name
 ORDER BY m.name, g.name, a.currency, a.name;
 
 -- name: broken_balances

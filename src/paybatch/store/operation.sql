@@ -72,6 +72,11 @@ COPY (
     ORDER BY o.id
 ) TO STDOUT (FORMAT csv);
 
+-- name: join_ranges
+-- For statements of this transaction that join ranges of ids: the planner knows nothing of rows
+-- that were just loaded, takes each range for one row, and would compare all with all.
+SET LOCAL enable_nestloop = off;
+
 -- name: row_cells
 -- One cell of each row of a range, by its place in the file.
 COPY (
@@ -204,7 +209,7 @@ WITH act AS (
     SELECT o.merchant_id, o.id, coalesce(o.payment_id, s.payment_id) AS payment_id
     FROM operation AS o
     LEFT JOIN operation_subject AS s
-        ON o.merchant_id = s.merchant_id AND o.id = s.operation_id
+        ON o.merchant_id = s.merchant_id AND o.id = s.operation_id AND s.batch_id = %(batch_id)s
     WHERE
         o.merchant_id = ANY(%(merchant_ids)s)
         AND o.id BETWEEN %(first_id)s AND %(last_id)s
@@ -260,35 +265,6 @@ SELECT EXISTS (
         AND (o.payment_id IS NOT NULL OR o.payment_reference IS NOT NULL)
 );
 
--- name: make_keys
--- A table of this connection for the idempotency keys of a block.
-CREATE TEMPORARY TABLE IF NOT EXISTS new_key (
-    merchant_id integer, face text, key text, values_hash text, operation_id bigint
-) ON COMMIT DELETE ROWS;
-
--- name: copy_keys
--- Fills it.
-COPY new_key (merchant_id, face, key, values_hash, operation_id) FROM STDIN (FORMAT csv);
-
--- name: keep_keys
--- Takes the keys that nobody had, in order; of two equal ones in a block the earlier line wins.
-INSERT INTO idempotency (merchant_id, face, key, values_hash, operation_id)
-SELECT DISTINCT ON (merchant_id, face, key) merchant_id, face, key, values_hash, operation_id
-FROM new_key
-ORDER BY merchant_id, face, key, operation_id
-ON CONFLICT (merchant_id, face, key) DO NOTHING;
-
--- name: taken_keys
--- The keys of the block that belong to another operation, and how that one stands.
-SELECT
-    n.operation_id, i.operation_id AS first_id, i.values_hash = n.values_hash AS is_same,
-    u.state, u.payment_id
-FROM new_key AS n
-INNER JOIN idempotency AS i
-    ON n.merchant_id = i.merchant_id AND n.face = i.face AND n.key = i.key
-LEFT JOIN outcome AS u ON i.merchant_id = u.merchant_id AND i.operation_id = u.id
-WHERE i.operation_id <> n.operation_id;
-
 -- name: payments_of_references
 -- How many good payments each of these references has, and the newest of them.
 SELECT e.reference, count(*) AS found, max(e.id) AS id
@@ -298,3 +274,11 @@ WHERE
     e.merchant_id = %(merchant_id)s AND e.reference = ANY(%(references)s) AND e.accepted
     AND p.state <> 'declined'
 GROUP BY e.reference;
+
+-- name: make_text_month
+-- Makes the partition of row texts for a month, if it is not there.
+SELECT make_row_text_month(date_trunc('month', %(day)s::date)::date);
+
+-- name: drop_text_months
+-- Drops the row texts of the months before a day's month.
+SELECT drop_row_text_before(date_trunc('month', %(day)s::date)::date);

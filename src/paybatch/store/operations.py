@@ -1,6 +1,7 @@
 """Operations, their outcomes, texts and tallies: one function for each statement."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -154,6 +155,11 @@ def row_cells(
     return copy_out(connection, _SQL["row_cells"], parameters, schema)
 
 
+def _join_ranges(connection: Connection[Row]) -> None:
+    """Make the planner join ranges of ids by sorting or hashing, until the transaction ends."""
+    connection.execute(_SQL["join_ranges"])
+
+
 def report_range(
     connection: Connection[Row],
     batch_id: int,
@@ -168,6 +174,7 @@ def report_range(
         "last_line": lines[1],
         **id_range(batch_id, *lines),
     }
+    _join_ranges(connection)
     return copy_out(connection, _SQL["report_range"], parameters, REPORTED)
 
 
@@ -266,20 +273,9 @@ def order_subjects(
         "first_chunk": first_chunk,
         "chunk_rows": chunk_rows,
     }
+    _join_ranges(connection)
     connection.execute(_SQL["order_subjects"], parameters)
     return _rows(connection, "ordered_chunks", {"batch_id": batch_id})
-
-
-def keep_keys(connection: Connection[Row], frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Take idempotency keys: ``merchant_id, face, key, values_hash, operation_id``.
-
-    Gives those that belong to another operation: ``operation_id, first_id, is_same, state,
-    payment_id``; state is null while that operation has no outcome.
-    """
-    connection.execute(_SQL["make_keys"])
-    copy_in(connection, _SQL["copy_keys"], frame)
-    connection.execute(_SQL["keep_keys"])
-    return _rows(connection, "taken_keys", {})
 
 
 def payments_of_references(
@@ -289,3 +285,14 @@ def payments_of_references(
     parameters = {"merchant_id": merchant_id, "references": list(references)}
     rows = connection.execute(_SQL["payments_of_references"], parameters).fetchall()
     return [(str(row[0]), int(row[1]), int(row[2])) for row in rows]
+
+
+def make_text_month(connection: Connection[Row], day: date) -> None:
+    """Make the partition of row texts for a day's month, if it is not there."""
+    connection.execute(_SQL["make_text_month"], {"day": day})
+
+
+def drop_text_months(connection: Connection[Row], before: date) -> list[str]:
+    """Drop the row texts of the months before a day's month; give the partitions' names."""
+    rows = connection.execute(_SQL["drop_text_months"], {"day": before}).fetchall()
+    return [str(row[0]) for row in rows]

@@ -68,7 +68,9 @@ LIMIT %(limit)s;
 
 -- name: operations_of_payment
 -- What was done to a payment, in order.
-SELECT o.id, o.kind, o.amount_minor, o.currency, u.state, u.reason, u.approved_minor, u.settled_at
+SELECT
+    o.id, o.batch_id, o.line, o.kind, o.amount_minor, o.currency, u.state, u.reason, u.message,
+    u.approved_minor, u.processor_code, u.processor_text, u.approval_code, u.settled_at
 FROM outcome AS u
 INNER JOIN operation AS o ON u.merchant_id = o.merchant_id AND u.id = o.id
 WHERE u.merchant_id = %(merchant_id)s AND u.payment_id = %(id)s

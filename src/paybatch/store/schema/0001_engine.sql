@@ -322,6 +322,33 @@ CREATE TABLE row_text (
 CREATE INDEX row_text_line ON row_text (batch_id, line);
 CREATE TABLE row_text_default PARTITION OF row_text DEFAULT;
 
+-- Makes the partition of a month, if it is not there.
+CREATE FUNCTION make_row_text_month(month date) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format(
+        'CREATE TABLE IF NOT EXISTS %I PARTITION OF row_text FOR VALUES FROM (%L) TO (%L)',
+        'row_text_' || to_char(month, 'YYYY_MM'), month, month + interval '1 month'
+    );
+END $$;
+
+-- Drops the partitions of the months before a month, and gives their names.
+CREATE FUNCTION drop_row_text_before(month date) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    partition text;
+BEGIN
+    FOR partition IN
+        SELECT c.relname FROM pg_inherits AS i
+        INNER JOIN pg_class AS c ON i.inhrelid = c.oid
+        WHERE
+            i.inhparent = 'row_text'::regclass
+            AND c.relname ~ '^row_text_[0-9]{4}_[0-9]{2}$'
+            AND to_date(right(c.relname, 7), 'YYYY_MM') < month
+    LOOP
+        EXECUTE format('DROP TABLE %I', partition);
+        RETURN NEXT partition;
+    END LOOP;
+END $$;
+
 -- Everything that is wrong with a row, not only the first thing.
 CREATE TABLE row_error (
     batch_id bigint NOT NULL,

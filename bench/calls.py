@@ -1,0 +1,96 @@
+"""Single calls in one process: one after the other, and thirty-two threads at once.
+
+``python -m bench.calls CALLS AT_ONCE PLAIN_AT_ONCE`` measures in its own process and prints JSON;
+``calls`` starts it and gives the figures.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.command import timed
+from bench.figures import Figure
+from bench.house import House
+from bench.make_file import card
+from paybatch.flow.call import Caller
+from paybatch.flow.engine import open_engine
+from paybatch.flow.place import find_place
+from paybatch.settings import Settings
+
+GROUP = "single calls"
+WARM_UP = 50
+THREADS = 32
+CARDS = 1_000
+P50_TARGET_MILLISECONDS = 6.0
+AT_ONCE_TARGET = 1_500.0
+
+
+def calls(house: House) -> Iterator[Figure]:
+    """Measure single calls in a process of their own."""
+    sizes = house.sizes
+    house.settle()
+    counts = (sizes.calls, sizes.calls_at_once, sizes.plain_calls_at_once)
+    command = [sys.executable, "-m", "bench.calls", *map(str, counts)]
+    # As the paybatch command does: our threads share the cores, not those of polars.
+    settings = {"POLARS_MAX_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    found = timed(house, command, settings).answer
+    p50, at_once = P50_TARGET_MILLISECONDS, AT_ONCE_TARGET
+    yield Figure(GROUP, "one at a time: p50", found["p50"], "ms", p50, "at most")
+    yield Figure(GROUP, "one at a time: p99", found["p99"], "ms")
+    name = f"{THREADS} threads: operations/s"
+    yield Figure(GROUP, name, found["at_once"], "1/s", at_once)
+    name = f"{THREADS} threads, each its own commit: operations/s"
+    yield Figure("without tricks", name, found["plain"], "1/s")
+
+
+def _sale(number: int) -> dict[str, str]:
+    return {
+        "kind": "sale",
+        "amount_minor": str(1_000 + number % 40_000),
+        "currency": "USD",
+        "card_number": card(number % CARDS),
+        "card_expiry": "12/39",
+        "reference": f"call-{number}",
+    }
+
+
+def _measure(calls: int, at_once: int, plain: int) -> dict[str, float]:
+    engine = open_engine(Settings())
+    place = find_place(engine, "local")
+    caller = Caller(engine, place)
+    seconds = sorted(_timed_calls(caller, WARM_UP + calls)[WARM_UP:])
+    found = {
+        "p50": seconds[calls // 2] * 1_000,
+        "p99": seconds[calls * 99 // 100] * 1_000,
+        "at_once": _rate([caller] * THREADS, at_once),
+        "plain": _rate([Caller(engine, place) for _ in range(THREADS)], plain),
+    }
+    engine.close()
+    return found
+
+
+def _timed_calls(caller: Caller, count: int) -> list[float]:
+    seconds = []
+    for number in range(count):
+        started = time.monotonic()
+        answer = caller.call(_sale(number))
+        seconds.append(time.monotonic() - started)
+        assert answer["state"] == "approved", answer
+    return seconds
+
+
+def _rate(callers: list[Caller], count: int) -> float:
+    """Give the calls per second of threads, each with its caller, after a first round."""
+    share = count // len(callers)
+    with ThreadPoolExecutor(len(callers)) as pool:
+        list(pool.map(_timed_calls, callers, [2] * len(callers)))
+        started = time.monotonic()
+        list(pool.map(_timed_calls, callers, [share] * len(callers)))
+        return share * len(callers) / (time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_measure(*map(int, sys.argv[1:4]))))

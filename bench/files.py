@@ -1,0 +1,41 @@
+"""Native files for the benchmarks: authorizations, their captures, refunds of one payment."""
+
+from pathlib import Path
+
+import polars as pl
+
+from bench.make_file import card
+
+AMOUNT_MINOR = 1_000
+EXPIRY = "12/39"
+
+
+def authorizations(path: Path, rows: int, cards: int) -> None:
+    """Write authorizations over ``cards`` distinct cards."""
+    numbers = [card(serial) for serial in range(cards)]
+    with path.open("w", encoding="utf-8") as target:
+        target.write("kind,amount_minor,currency,card_number,card_expiry,reference\n")
+        for row in range(rows):
+            amount = AMOUNT_MINOR + row % 40_000
+            target.write(f"authorize,{amount},USD,{numbers[row % cards]},{EXPIRY},A{row:09d}\n")
+
+
+def captures(path: Path, result: Path) -> None:
+    """Write a full capture of each payment that a result file names."""
+    made = pl.scan_csv(result, infer_schema=False).filter(pl.col("outcome") == "approved")
+    made.select(
+        pl.lit("capture").alias("kind"),
+        "amount_minor",
+        "currency",
+        pl.col("result_payment").alias("payment"),
+    ).sink_csv(path)
+
+
+def refunds_of_one(path: Path, rows: int) -> None:
+    """Write a sale and ``rows`` refunds of it."""
+    name = f"one-of-{rows}"
+    with path.open("w", encoding="utf-8") as target:
+        target.write("kind,amount_minor,currency,card_number,card_expiry,reference,payment\n")
+        target.write(f"sale,{rows * 100},USD,{card(rows)},{EXPIRY},{name},\n")
+        for row in range(rows):
+            target.write(f"refund,{1 + row % 100},USD,,,R{row:09d},{name}\n")

@@ -1,0 +1,137 @@
+"""``paybatch payment``: what became of a payment."""
+
+from typing import Annotated, Any
+
+import typer
+
+from paybatch.cli.opening import OPERATION, PAYMENT, batch_name, opened
+from paybatch.cli.output import amount, fail, show_facts, show_json, show_table
+from paybatch.cli.run import Json
+from paybatch.domain.payment import AMOUNTS
+from paybatch.flow.engine import Engine
+from paybatch.flow.payments import PaymentView, find_payments, view_payment
+from paybatch.flow.people import merchants_of
+from paybatch.settings import Settings
+from paybatch.store.public_ids import Shape
+
+app = typer.Typer(help="What became of a payment.", no_args_is_help=True)
+OPERATIONS = {
+    "settled_at": "when (UTC)", "kind": "operation", "state": "outcome",
+    "requested": "requested", "approved": "approved", "batch": "batch", "line": "line",
+    "message": "what was said",
+}  # fmt: skip
+
+
+@app.callback()
+def _group() -> None:
+    """What became of a payment."""
+
+
+@app.command()
+def show(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="Its id, or the reference of the row that made it.")
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show a payment: its amounts, its status and everything that was done to it.
+
+    Several payments may have one reference: then they are listed, and the exit code is 1.
+    """
+    settings = Settings()
+    with opened(settings) as engine:
+        merchants = list(merchants_of(engine, settings.sender).values())
+        keys = find_payments(engine, merchants, reference)
+        if not keys:
+            fail(f"No payment has the id or reference {reference!r}.")
+        views = [view_payment(engine, key) for key in keys]
+        if len(views) > 1:
+            _list(engine, views, as_json=as_json)
+            fail(f"{len(views)} payments have the reference {reference!r}; show one by its id.")
+        if as_json:
+            show_json(_object(engine, views[0]))
+        else:
+            _show(engine, views[0])
+
+
+def _name(engine: Engine, number: int, noun: str) -> str:
+    return engine.public_ids.encode_one(number, noun, Shape.NATIVE)
+
+
+def _list(engine: Engine, views: list[PaymentView], *, as_json: bool) -> None:
+    objects = [_object(engine, view) for view in views]
+    if as_json:
+        show_json(objects)
+        return
+    rows = [
+        {**each, "authorized": amount(each["amounts"]["authorized"], each["currency"])}
+        for each in objects
+    ]
+    columns = {
+        "id": "payment", "merchant": "merchant", "kind": "kind", "state": "status",
+        "authorized": "authorized", "currency": "currency", "masked": "number",
+        "created_at": "made (UTC)",
+    }  # fmt: skip
+    show_table("Payments", rows, columns)
+
+
+def _object(engine: Engine, view: PaymentView) -> dict[str, Any]:
+    """Give a payment for programs; amounts are in minor units."""
+    values = view.values
+    named = ("merchant", "gate", "reference", "currency", "brand", "masked", "business_day")
+    return {
+        "id": _name(engine, values["id"], PAYMENT),
+        "state": values["status"],
+        "kind": values["origin"],
+        **{name: values[name] for name in named},
+        "batch": batch_name(engine, values["batch_id"]),
+        "line": values["line"],
+        "created_at": values["created_at"],
+        "amounts": {name: values[name] for name in AMOUNTS},
+        "operations": [_operation(engine, each) for each in view.operations],
+    }
+
+
+def _operation(engine: Engine, row: dict[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in row.items() if name not in {"id", "batch_id"}}
+    name = _name(engine, row["id"], OPERATION)
+    return {"id": name, "batch": batch_name(engine, row["batch_id"]), **rest}
+
+
+def _said(operation: dict[str, Any]) -> str | None:
+    """Give what the processor said: its code and text."""
+    said = (operation["processor_code"], operation["processor_text"])
+    return " ".join(filter(None, said)) or None
+
+
+def _show(engine: Engine, view: PaymentView) -> None:
+    told, currency = _object(engine, view), view.values["currency"]
+    show_facts(
+        {
+            "Payment": told["id"],
+            "Status": told["state"],
+            "Made by": f"{told['kind']}, batch {told['batch']}, line {told['line']}",
+            "Reference": told["reference"],
+            "Merchant, gate": f"{told['merchant']}, {told['gate']}",
+            "Means": " ".join(filter(None, (told["brand"], told["masked"]))) or None,
+            "Made (UTC)": told["created_at"],
+            "Business day": told["business_day"],
+        }
+    )
+    amounts = [
+        {"name": name.replace("_", " "), "amount": amount(minor, currency)}
+        for name, minor in told["amounts"].items()
+        if minor or name == "authorized"
+    ]
+    show_table("\nAmounts", amounts, {"name": "", "amount": currency})
+    rows = [
+        {
+            **each,
+            "requested": amount(each["amount_minor"], each["currency"] or currency),
+            "approved": amount(each["approved_minor"], currency),
+            "message": each["message"] or _said(each),
+        }
+        for each in told["operations"]
+    ]
+    show_table("\nOperations", rows, OPERATIONS)

@@ -1,0 +1,145 @@
+"""Describe: what is wrong with a row, as a sentence: column, masked value and what is allowed."""
+
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain import columns
+from paybatch.domain.fields import Field
+from paybatch.domain.kind import Fault
+from paybatch.domain.masking import mask_wrong
+from paybatch.domain.reasons import Reason
+from paybatch.flow.place import Place
+from paybatch.flow.texts import Layout
+
+ERRORS = {
+    "line": pl.Int64,
+    "reason": pl.String,
+    "column_name": pl.String,
+    "value": pl.String,
+    "message": pl.String,
+}
+
+FIELDS: Mapping[str, Field] = {
+    field.name: field for field in (*columns.NEW_PAYMENT, *columns.FOLLOW_UP, columns.FINAL)
+}
+AMOUNT_COLUMNS = ("amount_minor", "amount", "base_amount_minor")
+MEANS_COLUMNS = ("card_number", "card_reference", "account_number", "customer")
+# A fault of what any of several columns may give: the one that the row has is named.
+_GROUPS = {each[0]: each for each in (AMOUNT_COLUMNS, MEANS_COLUMNS)}
+_VALUE_CHARACTERS_MAX = 80
+_CARD_NUMBER = r"^\d(?:[ \u00A0-]?\d){7,14}[ \u00A0-]?\d{4}$"
+_DIGITS_SHOWN = 4
+_FORMS = {
+    Reason.CHOICE_UNKNOWN,
+    Reason.VALUE_MALFORMED,
+    Reason.VALUE_TOO_LONG,
+}
+_NAMES_MAX = 20
+
+
+def field_of(name: str) -> Field | None:
+    """Give an engine field by its name, None for a column without meaning."""
+    return FIELDS.get(name)
+
+
+def describe(layout: Layout, place: Place, rows: pl.DataFrame, fault: Fault) -> pl.DataFrame:
+    """Say of each of these rows, which all have this fault, what is wrong; shaped as ``ERRORS``."""
+    column, value = _where(layout, rows, fault.column)
+    return rows.select(
+        "line",
+        pl.lit(fault.reason.value).alias("reason"),
+        column.alias("column_name"),
+        value.alias("value"),
+        sentence(column, value, fault.reason, _allowed(layout, place, fault)).alias("message"),
+    )
+
+
+def sentence(column: pl.Expr, value: pl.Expr, reason: Reason, allowed: pl.Expr) -> pl.Expr:
+    """Put a message together; ``value`` and ``allowed`` may be null or empty."""
+    given = pl.when(value.is_not_null()).then(pl.format(" is {}", value)).otherwise(pl.lit(""))
+    rest = pl.when(allowed != "").then(pl.format("; allowed: {}", allowed)).otherwise(pl.lit(""))
+    return pl.format("column {}{}: {}{}", column, given, pl.lit(reason.sentence), rest)
+
+
+def shown(written: pl.Expr, sensitive: str | None) -> pl.Expr:
+    """Show a wrong value so that it helps and gives nothing away.
+
+    Of a number the last four digits are shown if it has the digits of a card number, of anything
+    else in a number column no digit; of a secret nothing.
+    """
+    if sensitive == "secret":
+        return pl.when(written.is_not_null()).then(pl.lit("***"))
+    short = written.str.slice(0, _VALUE_CHARACTERS_MAX)
+    cut = pl.when(written.str.len_chars() > _VALUE_CHARACTERS_MAX).then(pl.lit("..."))
+    if sensitive == "number":
+        stars = short.str.replace_all(r"\d", "*")
+        last = stars.str.head(-_DIGITS_SHOWN) + short.str.tail(_DIGITS_SHOWN)
+        short = pl.when(written.str.contains(_CARD_NUMBER)).then(last).otherwise(stars)
+    else:
+        short = mask_wrong(short)
+    return short + cut.otherwise(pl.lit(""))
+
+
+def _where(layout: Layout, rows: pl.DataFrame, name: str) -> tuple[pl.Expr, pl.Expr]:
+    """Give the file's own column and its shown value, for each row."""
+    if name == "kind":
+        return pl.lit(layout.column_name(name)), shown(pl.col("kind_word"), None)
+    group = _GROUPS.get(name, (name,))
+    usual = next((each for each in group if layout.place_of(each) is not None), name)
+    column: list[pl.Expr] = []
+    value: list[pl.Expr] = []
+    for each in group:
+        if each in rows.columns:
+            is_given = pl.col(each).is_not_null()
+            field = field_of(each)
+            column.append(pl.when(is_given).then(_named(layout, rows, each)))
+            value.append(shown(pl.col(each), field.type.sensitive if field else None))
+    none = pl.lit(None, pl.String)
+    return pl.coalesce(*column, pl.lit(layout.column_name(usual))), pl.coalesce(*value, none)
+
+
+def _named(layout: Layout, rows: pl.DataFrame, name: str) -> pl.Expr:
+    """Name a field's column; a reference may stand in a number's column."""
+    own = pl.lit(layout.column_name(name))
+    if name != "card_reference" or "written_at" not in rows.columns:
+        return own
+    names = {each: layout.column_name(each) for each in ("card_number", "account_number")}
+    moved = pl.col("written_at").replace_strict(names, default=None, return_dtype=pl.String)
+    return pl.coalesce(moved, own)
+
+
+def _allowed(layout: Layout, place: Place, fault: Fault) -> pl.Expr:
+    """Tell what would be right, where the reason's own sentence does not."""
+    field = field_of(fault.column)
+    allowed = pl.lit("")
+    match fault.reason:
+        case reason if reason in _FORMS and field is not None:
+            allowed = pl.lit(field.type.allowed)
+        case Reason.KIND_UNKNOWN:
+            allowed = pl.lit(_list(layout.dialect.words.get("kind") or registry.kinds()))
+        case Reason.MERCHANT_UNKNOWN:
+            allowed = pl.lit(_list(place.merchants))
+        case Reason.GATE_UNKNOWN:
+            allowed = _gates(place)
+        case Reason.CURRENCY_NOT_AT_GATE:
+            allowed = pl.col("gate_currencies").list.join(", ")
+        case Reason.AMOUNT_NOT_DECIMAL:
+            digits = pl.format("{} digits after the point in {}", "exponent", "currency_code")
+            whole = pl.format("no point in {}", "currency_code")
+            allowed = pl.when(pl.col("exponent") == 0).then(whole).otherwise(digits)
+    return allowed
+
+
+def _gates(place: Place) -> pl.Expr:
+    """List the gates of each row's merchant."""
+    names = {
+        each: _list(gate.name for gate in place.gates if gate.merchant_id == each)
+        for each in place.merchants.values()
+    }
+    return pl.col("merchant_id").replace_strict(names, default=None, return_dtype=pl.String)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)[:_NAMES_MAX])

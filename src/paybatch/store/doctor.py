@@ -1,0 +1,60 @@
+"""What a database says of itself, for ``paybatch doctor``: read only, also where it is foreign."""
+
+from dataclasses import dataclass
+
+import psycopg
+
+from paybatch.store import directory
+from paybatch.store.database import ANSWER_SECONDS_MAX
+from paybatch.store.statements import statements
+
+_SQL = statements("doctor")
+
+SETTINGS = (
+    *("server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes"),
+    *("server_encoding", "max_connections"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseFacts:
+    """What a database says of itself.
+
+    Attributes:
+        settings: ``SETTINGS`` by name.
+        schema_version: Of the engine's tables; 0 = there are none.
+        key_set_id: The key set that it belongs with; None = with none yet.
+        blob_store_id: The same for the blob store.
+        size_bytes: What it takes on the server's disk.
+        broken_seals: Events of the audit trail that do not fit their chain.
+    """
+
+    settings: dict[str, str]
+    schema_version: int
+    key_set_id: str | None = None
+    blob_store_id: str | None = None
+    size_bytes: int = 0
+    broken_seals: int = 0
+
+
+def examine(url: str) -> DatabaseFacts:
+    """Ask a database; raises psycopg.Error where it does not answer or refuses a question."""
+    options = "-c timezone=UTC"  # the seals of the audit trail are over times in UTC
+    with psycopg.connect(url, connect_timeout=ANSWER_SECONDS_MAX, options=options) as connection:
+        rows = connection.execute(_SQL["settings"], {"names": list(SETTINGS)}).fetchall()
+        settings = {str(row[0]): str(row[1]) for row in rows}
+        version = directory.schema_version(connection)
+        if version == 0:
+            return DatabaseFacts(settings=settings, schema_version=0)
+        bound = connection.execute(_SQL["bound"]).fetchone()
+        size = connection.execute(_SQL["room"]).fetchone()
+        assert bound is not None
+        assert size is not None
+        return DatabaseFacts(
+            settings=settings,
+            schema_version=version,
+            key_set_id=bound[0],
+            blob_store_id=bound[1],
+            size_bytes=int(size[0]),
+            broken_seals=len(directory.broken_seals(connection)),
+        )

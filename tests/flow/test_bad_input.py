@@ -1,0 +1,443 @@
+"""Bad rows: each is refused with its reason, column, masked value and what is allowed.
+
+Every case stands alone between two good rows, which must not notice it.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+import psycopg
+import pytest
+
+from paybatch.domain.reasons import PRECEDENCE
+from paybatch.flow import batch as batches
+from paybatch.flow import describe
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.receive import Request
+from paybatch.flow.report import report
+from paybatch.store import operations
+from paybatch.store.batches import Batch
+from paybatch.store.ledger import broken_balances, broken_laws
+
+Row = Mapping[str, str]
+Error = tuple[str, str | None, str | None]
+
+CARD, WRONG_CARD = "4111111111111111", "4111111111111112"
+LONG = "x" * 1_000_000
+NATIVE = {"kind": "sale", "amount_minor": "100", "card_number": CARD, "card_expiry": "12/39"}
+BARE = {"card_number": "", "card_expiry": ""}
+ACH = {**BARE, "account_number": "1234567890", "routing_number": "021000021"}
+ACH |= {"account_type": "checking", "sec_code": "WEB"}
+MANY = {"gate": "many", "amount_minor": ""}
+FILEBATCH = {"transaction_type": "sale", "amount": "100"}
+FILEBATCH |= {"cc_number": CARD, "cc_expiration": "12/39"}
+OTHER_ACH = {"cc_number": "", "cc_expiration": "", "ach_account_number": "1234567890"}
+OTHER_ACH |= {"ach_account_type": "checking", "ach_sec_code": "WEB"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is changed in a good row, and everything that is said of it, in order."""
+
+    name: str
+    changes: Row
+    errors: tuple[Error, ...]
+
+
+def case(name: str, changes: Row, *errors: Error) -> Case:
+    return Case(name, changes, errors)
+
+
+def amount(text: str, reason: str, shown: str | None = None) -> Case:
+    errors = [(reason, "amount_minor", shown or text)]
+    return case(f"amount {text}", {"amount_minor": text}, *errors)
+
+
+def decimal(currency: str, text: str, reason: str = "amount_not_decimal") -> Case:
+    changes = {**MANY, "currency": currency, "amount": text}
+    return case(f"{text} {currency}", changes, (reason, "amount", text))
+
+
+NATIVE_CASES = [
+    # amounts
+    amount("1.00", "amount_malformed"),
+    amount("1,00", "amount_malformed"),
+    amount("1e3", "amount_malformed"),
+    amount("1E+05", "amount_malformed"),
+    amount("-5", "amount_malformed"),
+    amount("+5", "amount_malformed"),
+    amount(" 5", "amount_malformed"),
+    amount("０５", "amount_malformed"),
+    amount("0", "amount_zero"),
+    amount("12345678901234567890", "amount_too_large", "****************7890"),
+    amount("9" * 19, "amount_too_large", "*" * 15 + "9999"),
+    case("no amount", {"amount_minor": ""}, ("amount_missing", "amount_minor", None)),
+    decimal("USD", "1.5"),
+    decimal("USD", "1.500"),
+    decimal("USD", "15"),
+    decimal("USD", "1,00"),
+    decimal("USD", "1.000,00"),
+    decimal("USD", "-5.00"),
+    decimal("USD", ".50"),
+    decimal("USD", "1.2.3"),
+    decimal("USD", "0.00", "amount_zero"),
+    decimal("JPY", "100.00"),
+    decimal("JPY", "-5"),
+    decimal("KWD", "1.00"),
+    case(
+        "20 digits and a point",
+        {**MANY, "currency": "USD", "amount": "12345678901234567890.00"},
+        ("amount_too_large", "amount", "****************7890.00"),
+    ),
+    case(
+        "both amounts",
+        {"amount_minor": "100", "amount": "1.00"},
+        ("amount_twice", "amount_minor", "100"),
+    ),
+    case(
+        "base amount that runs over",
+        {"amount_minor": "", "base_amount_minor": "9" * 12, "tax_minor": "9" * 12},
+        ("amount_too_large", "base_amount_minor", "********9999"),
+    ),
+    # cards
+    case("Luhn", {"card_number": WRONG_CARD}, ("number_check_digit", "card_number", "*" * 12 + "1112")),
+    case(
+        "blanks",
+        {"card_number": "4111 1111 1111 1111"},
+        ("number_malformed", "card_number", "**** **** **** 1111"),
+    ),
+    case("4.11E+15", {"card_number": "4.11E+15"}, ("value_spreadsheet", "card_number", "*.**E+**")),
+    case("letters", {"card_number": "no 999"}, ("number_malformed", "card_number", "no ***")),
+    case(
+        "number and CVV",
+        {"card_number": f"{CARD} 987"},
+        ("number_malformed", "card_number", "**************** ***"),
+    ),
+    case("13/25", {"card_expiry": "13/25"}, ("expiry_malformed", "card_expiry", "13/25")),
+    case("2025-12", {"card_expiry": "2025-12"}, ("expiry_malformed", "card_expiry", "2025-12")),
+    case("past", {"card_expiry": "10/26"}, ("expiry_past", "card_expiry", "10/26")),
+    case("no expiry", {"card_expiry": ""}, ("means_incomplete", "card_expiry", None)),
+    case("CVV of two", {"card_cvv": "98"}, ("cvv_malformed", "card_cvv", "***")),
+    case(
+        "verify with blanks",
+        {"kind": "verify", "amount_minor": "", "card_number": "4111 1111 1111 1111"},
+        ("number_malformed", "card_number", "**** **** **** 1111"),
+    ),
+    # bank accounts, and which means
+    case(
+        "routing",
+        {**ACH, "routing_number": "021000022"},
+        ("routing_check_digit", "routing_number", "021000022"),
+    ),
+    case(
+        "routing of eight",
+        {**ACH, "routing_number": "21000021"},
+        ("routing_malformed", "routing_number", "21000021"),
+    ),
+    case(
+        "account",
+        {**ACH, "account_number": "12-34567890"},
+        ("account_malformed", "account_number", "**-********"),
+    ),
+    case(
+        "card and account",
+        {**ACH, "card_number": CARD, "card_expiry": "12/39"},
+        ("means_several", "card_number", "*" * 12 + "1111"),
+    ),
+    case("neither", BARE, ("means_missing", "card_number", None)),
+    # currencies and names
+    case("currency the gate lacks", {"currency": "EUR"}, ("currency_not_at_gate", "currency", "EUR")),
+    case("no such currency", {"currency": "XXQ"}, ("currency_unknown", "currency", "XXQ")),
+    case("small currency", {"currency": "usd"}, ("currency_unknown", "currency", "usd")),
+    case("no currency", {"gate": "many"}, ("currency_missing", "currency", None)),
+    case("no kind", {"kind": ""}, ("kind_missing", "kind", None)),
+    case("unknown kind", {"kind": "chargeup"}, ("kind_unknown", "kind", "chargeup")),
+    case("gate", {"gate": "nowhere"}, ("gate_unknown", "gate", "nowhere")),
+    case("merchant", {"merchant": "nobody"}, ("merchant_unknown", "merchant", "nobody")),
+    case(
+        "merchant and reference",
+        {**BARE, "merchant": "nobody", "card_reference": "card_x"},
+        ("merchant_unknown", "merchant", "nobody"),
+    ),
+    case("customer", {**BARE, "customer": "c-1"}, ("customer_unknown", "customer", "c-1")),
+    case(
+        "card reference",
+        {**BARE, "card_reference": "card_x"},
+        ("card_reference_unknown", "card_reference", "card_x"),
+    ),
+    case(
+        "card reference as number",
+        {"card_number": "card_x"},
+        ("card_reference_unknown", "card_number", "card_x"),
+    ),
+    case(
+        "card reference twice",
+        {"card_number": "card_x", "card_reference": "card_y"},
+        ("number_malformed", "card_number", "card_x"),
+        ("means_several", "card_number", "card_x"),
+        ("card_reference_unknown", "card_reference", "card_y"),
+    ),
+    case(
+        "payment reference",
+        {**BARE, "kind": "refund", "payment": "never-made"},
+        ("reference_unknown", "payment", "never-made"),
+    ),
+    case(
+        "no payment",
+        {**BARE, "kind": "refund"},
+        ("value_missing", "payment", None),
+    ),
+    case(
+        "a payment for a sale", {"payment": "order-1"}, ("value_not_allowed", "payment", "order-1")
+    ),
+    case(
+        "spoiled reference",
+        {"reference": "1.23E+15"},
+        ("value_spreadsheet", "reference", "1.23E+15"),
+    ),
+    # cells
+    case(
+        "1 MB in one cell",
+        {"description": LONG},
+        ("cell_too_long", "description", "x" * 80 + "..."),
+        ("value_too_long", "description", "x" * 80 + "..."),
+    ),
+    case(
+        "1 MB of card number",
+        {"card_number": "4" * 1_000_000},
+        ("cell_too_long", "card_number", "*" * 80 + "..."),
+        ("number_malformed", "card_number", "*" * 80 + "..."),
+    ),
+    case(
+        "control characters",
+        {"description": "a\x1fb\x1b[2Jc"},
+        ("control_character", "description", "a\ufffdb\ufffd[2Jc"),
+    ),
+    # several at once
+    case(
+        "everything",
+        {
+            "gate": "nowhere",
+            "amount_minor": "1.0",
+            "currency": "usd",
+            "card_number": WRONG_CARD,
+            "card_expiry": "13/25",
+            "card_cvv": "9",
+            "email": "nobody",
+            "payment": "p",
+        },
+        ("gate_unknown", "gate", "nowhere"),
+        ("value_not_allowed", "payment", "p"),
+        ("value_malformed", "email", "nobody"),
+        ("currency_unknown", "currency", "usd"),
+        ("amount_malformed", "amount_minor", "1.0"),
+        ("number_check_digit", "card_number", "*" * 12 + "1112"),
+        ("expiry_malformed", "card_expiry", "13/25"),
+        ("cvv_malformed", "card_cvv", "***"),
+    ),
+]
+
+FILEBATCH_CASES = [
+    case("1.00", {"amount": "1.00"}, ("amount_malformed", "amount", "1.00")),
+    case("no amount", {"amount": ""}, ("amount_missing", "amount", None)),
+    case(
+        "two amounts", {"base_amount": "90"}, ("amount_twice", "amount", "100")
+    ),
+    case("type", {"transaction_type": "refund"}, ("kind_unknown", "transaction_type", "refund")),
+    case("Luhn", {"cc_number": WRONG_CARD}, ("number_check_digit", "cc_number", "*" * 12 + "1112")),
+    case("4.11E+15", {"cc_number": "4.11E+15"}, ("value_spreadsheet", "cc_number", "*.**E+**")),
+    case("13/25", {"cc_expiration": "13/25"}, ("expiry_malformed", "cc_expiration", "13/25")),
+    case("past", {"cc_expiration": "10/26"}, ("expiry_past", "cc_expiration", "10/26")),
+    case("CVV", {"cc_cvc": "98765"}, ("cvv_malformed", "cc_cvc", "***")),
+    case(
+        "routing",
+        {**OTHER_ACH, "ach_routing_number": "021000022"},
+        ("routing_check_digit", "ach_routing_number", "021000022"),
+    ),
+    case(
+        "card and account",
+        {**OTHER_ACH, "ach_routing_number": "021000021", "cc_number": CARD, "cc_expiration": "12/39"},
+        ("means_several", "cc_number", "*" * 12 + "1111"),
+    ),
+    case("neither", {"cc_number": "", "cc_expiration": ""}, ("means_missing", "cc_number", None)),
+    case("gate", {"processor_id": "nowhere"}, ("gate_unknown", "processor_id", "nowhere")),
+    case(
+        "customer",
+        {"cc_number": "", "cc_expiration": "", "customer_id": "c-1"},
+        ("customer_unknown", "customer_id", "c-1"),
+    ),
+    case(
+        "card reference as number",
+        {"cc_number": "card_x"},
+        ("card_reference_unknown", "cc_number", "card_x"),
+    ),
+    case("long", {"order_id": "x" * 65}, ("value_too_long", "order_id", "x" * 65)),
+]
+
+
+def file_of(good: Row, cases: list[Case], extra: tuple[str, ...] = ()) -> bytes:
+    """Write a good row, then each case with a good row behind it; line 2 is the first good row."""
+    names = [*dict.fromkeys([*good, *extra, *(name for each in cases for name in each.changes)])]
+    target = io.StringIO()
+    writer = csv.DictWriter(target, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerow(good)
+    for each in cases:
+        writer.writerows([{**good, **each.changes}, good])
+    return target.getvalue().encode()
+
+
+def run(engine: Engine, place: Place, data: bytes, **options: str) -> tuple[Batch, pl.DataFrame]:
+    """Run a file; give its batch and its result as a table of text."""
+    request = Request(file_name="bad.csv", again=True, **options)
+    done = batches.run(engine, place, [data], request)
+    assert done.state == "completed"
+    target = io.BytesIO()
+    report(engine, done, place, target)
+    return done, pl.read_csv(target.getvalue(), infer_schema=False)
+
+
+def errors_of(engine: Engine, batch: Batch) -> dict[int, list[Error]]:
+    """Give all errors by line; each message names its column, its value and a sentence."""
+    with engine.database.transaction() as connection:
+        rows = operations.first_errors(connection, batch.id, 10_000)
+    found: dict[int, list[Error]] = {}
+    for row in rows:
+        reason, column, value = row["reason"], row["column_name"], row["value"]
+        found.setdefault(row["line"], []).append((reason, column, value))
+        assert column is None or f"column {column}" in row["message"]
+        assert value is None or f" is {value}: " in row["message"]
+        assert len(row["message"].partition(": ")[2].split()) > 2
+    return found
+
+
+def states_of(engine: Engine, batch: Batch) -> dict[int, tuple[str, str | None]]:
+    """Give the state and reason of each line."""
+    ids = operations.id_range(batch.id, 0, operations.LINES_MAX - 1)
+    with engine.database.transaction() as connection:
+        assert not broken_balances(connection) + broken_laws(connection)
+        rows = connection.execute(
+            "SELECT o.line, u.state, u.reason FROM operation AS o LEFT JOIN outcome AS u"
+            " ON o.merchant_id = u.merchant_id AND o.id = u.id"
+            " WHERE o.id BETWEEN %(first_id)s AND %(last_id)s",
+            ids,
+        ).fetchall()
+    assert len({row[0] for row in rows}) == len(rows), "a line is there once"
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def stored_text(engine: Engine) -> str:
+    """Give everything that the database holds, as text."""
+    with psycopg.connect(engine.database.url) as connection:
+        tables = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+        ).fetchall()
+        return "\n".join(
+            str(row[0])
+            for (table,) in tables
+            for row in connection.execute(f'SELECT t::text FROM "{table}" AS t').fetchall()
+        )
+
+
+@pytest.mark.parametrize(
+    ("dialect", "good", "cases"),
+    [("native", NATIVE, NATIVE_CASES), ("filebatch", FILEBATCH, FILEBATCH_CASES)],
+)
+def test_each_bad_row_is_refused_alone(
+    engine: Engine, place: Place, dialect: str, good: Row, cases: list[Case]
+) -> None:
+    data = file_of(good, cases)
+    batch, result = run(engine, place, data)
+    assert batch.dialect == dialect
+    lines = {place: each for place, each in zip(range(3, 3 + 2 * len(cases), 2), cases, strict=True)}
+    found = errors_of(engine, batch)
+    told = {each.name: tuple(found.pop(line, ())) for line, each in lines.items()}
+    assert told == {each.name: each.errors for each in cases}
+    assert not found, "good rows have no errors"
+    states = states_of(engine, batch)
+    wanted = {line: ("rejected", each.errors[0][0]) for line, each in lines.items()}
+    good_lines = range(2, 3 + 2 * len(cases), 2)
+    assert states == wanted | dict.fromkeys(good_lines, ("approved", None))
+    assert result.height == len(states)
+    shown = "outcome" if dialect == "native" else "response"
+    assert result[shown].to_list() == [states[line][0] for line in sorted(states)]
+    everything = data.decode() and stored_text(engine)
+    for secret in (CARD, WRONG_CARD, "987", "1111 1111 1111", "9876", LONG[:70_000]):
+        assert not re.search(rf"(?<![0-9a-f]){secret}(?![0-9a-f])", everything), secret
+
+
+BROKEN = [
+    ("too few", b"sale,100", "too_few_fields", "sale,***"),
+    ("too many", b"sale,1,,,,,,,,4012888888881881,987", "too_many_fields", "sale,1,,,,,,,,***,***"),
+    ("open quote", b'sale,100,"x,12/39,987', "unbalanced_quote", 'sale,***,"x,12/39,***'),
+    ("quote inside", b'sale,100,"x"y,12/39,987', "unbalanced_quote", 'sale,***,"x"y,12/39,***'),
+    ("NUL", b"sale,100,4012888888881881\0,12/39,987", "not_text", "sale,***,***\ufffd,12/39,***"),
+    ("Latin", b"sale,100,\xff\xfe,12/39,987", "not_text", "sale,***,\ufffd\ufffd,12/39,***"),
+    ("5 MB", b"sale," + b"7" * 5_000_000, "line_too_long", "sale,***"),
+]
+
+
+@pytest.mark.parametrize("dialect", ["native", "filebatch"])
+def test_broken_records_do_not_shift_their_neighbours(
+    engine: Engine, place: Place, dialect: str
+) -> None:
+    good = NATIVE if dialect == "native" else FILEBATCH
+    secret = "card_cvv" if dialect == "native" else "cc_cvc"
+    note = {"description": "Grüße"}
+    header, row = file_of({**good, **note, secret: ""}, []).splitlines()
+    lines = [header, row]
+    for _, text, *_ in BROKEN:
+        lines += [text, row]
+    batch, result = run(engine, place, b"\n".join(lines))
+    found = errors_of(engine, batch)
+    wanted = {place: [(reason, None, value)] for place, (_, _, reason, value) in zip(
+        range(3, 3 + 2 * len(BROKEN), 2), BROKEN, strict=True)}
+    assert found == wanted
+    states = states_of(engine, batch)
+    assert {line for line, (state, _) in states.items() if state == "approved"} == set(
+        range(2, 3 + 2 * len(BROKEN), 2)
+    )
+    shown = "outcome" if dialect == "native" else "response"
+    assert result[shown].to_list() == [*["approved", "rejected"] * len(BROKEN), "approved"]
+    broken = result.filter(pl.col(shown) == "rejected")
+    assert not broken.select(pl.first()).to_series().drop_nulls().str.contains("sale").any()
+    assert "987" not in re.findall("[0-9]+", stored_text(engine))
+    assert "4012888888881881" not in stored_text(engine)
+
+
+def test_a_value_is_shown_without_what_may_be_a_card_number(engine: Engine, place: Place) -> None:
+    wrong = {"email": f"{WRONG_CARD}", "routing_number": "4012888888881882", "sec_code": CARD}
+    batch, _ = run(engine, place, file_of(NATIVE, [case("x", {**ACH, **wrong})]))
+    values = {column: value for _, column, value in errors_of(engine, batch)[3]}
+    assert values == {
+        "email": "************1112",
+        "routing_number": "************1882",
+        "sec_code": "************1111",
+    }
+    text = stored_text(engine)
+    assert "4012888888881882" not in text.replace(str(text), text) or "888888881882" in text
+    assert CARD not in text
+
+
+def test_names_that_look_like_card_numbers_are_hidden_and_stay_apart(
+    engine: Engine, place: Place
+) -> None:
+    twins = ["4000000000000002", "4000000100000001"]  # the same first six and last four? nearly
+    cases = [
+        case("first", {"reference": "4000001000000000001", "idempotency_key": twins[0]}),
+        case("second", {"reference": "order 20261121035633123", "idempotency_key": twins[1]}),
+    ]
+    batch, result = run(engine, place, file_of(NATIVE, cases))
+    assert result["outcome"].to_list() == ["approved"] * 5
+    assert batch.row_count == 5
+
+
+def test_every_reason_of_a_row_has_a_sentence_and_a_rank() -> None:
+    reasons = {error[0] for each in (*NATIVE_CASES, *FILEBATCH_CASES) for error in each.errors}
+    assert reasons <= set(PRECEDENCE)
+    assert describe.AMOUNT_COLUMNS[0] == "amount_minor"
