@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from bench import batches, machine, results, starts, yardsticks
 from bench.calls import calls
 from bench.command import paybatch
-from bench.figures import Figure, find
+from bench.figures import Figure
 from bench.house import QUICK, House, Sizes, opened_house
+from bench.ratios import ratios
 
 Measure = Callable[[House], Iterator[Figure]]
 
@@ -30,19 +31,6 @@ MEASURES: dict[str, Measure] = {
     "captures": batches.captures,
     "many-rows": batches.many_rows,
 }
-PGBENCH_TARGET = 10.0
-
-
-def _ratios(figures: list[Figure]) -> Iterator[Figure]:
-    """Set what is comparable against the yardsticks of the same run."""
-    tps = find(figures, yardsticks.GROUP, yardsticks.PGBENCH)
-    copied = find(figures, yardsticks.GROUP, yardsticks.COPY)
-    files = [each for each in figures if each.name == "operations/s"]
-    for each in files if tps else ():
-        name = f"{each.group}: to pgbench's tps"
-        yield Figure("ratios", name, each.value / (tps or 1), "x", PGBENCH_TARGET)
-    for each in files if copied else ():
-        yield Figure("ratios", f"{each.group}: to raw COPY", each.value / (copied or 1), "x")
 
 
 def _measured(house: House, only: str | None) -> list[Figure]:
@@ -55,7 +43,7 @@ def _measured(house: House, only: str | None) -> list[Figure]:
         sys.stderr.flush()
         figures += MEASURES[name](house)
         sys.stderr.write(f"{time.monotonic() - started:.0f} s\n")
-    return figures + list(_ratios(figures))
+    return figures + list(ratios(figures))
 
 
 def _options() -> argparse.Namespace:

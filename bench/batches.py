@@ -11,6 +11,10 @@ from bench.make_file import make_file
 
 MEMORY_TARGET = 600.0
 SPEED_TARGET = 20_000.0
+SPEED = "operations/s"
+MEMORY = "peak Pss of paybatch"
+PLAIN_GROUP = "without tricks"
+PLAIN = "a file, each row a chunk: operations/s"
 
 
 def _many(rows: int) -> str:
@@ -18,7 +22,7 @@ def _many(rows: int) -> str:
 
 
 def _of_file(group: str, rows: int, ran: Ran) -> Iterator[Figure]:
-    yield Figure(group, "operations/s", rows / ran.seconds, "1/s", SPEED_TARGET)
+    yield Figure(group, SPEED, rows / ran.seconds, "1/s", SPEED_TARGET)
     for step, seconds in ran.steps.items():
         yield Figure(group, f"seconds of {step}", seconds, "s")
 
@@ -26,7 +30,7 @@ def _of_file(group: str, rows: int, ran: Ran) -> Iterator[Figure]:
 def _of_memory(group: str, ran: Ran) -> Iterator[Figure]:
     peaks = ran.peaks
     most = MEMORY_TARGET
-    yield Figure(group, "peak Pss of paybatch", peaks.command, "MB", most, "at most")
+    yield Figure(group, MEMORY, peaks.command, "MB", most, "at most")
     yield Figure(
         group, "peak Pss of the largest backend", peaks.largest_backend, "MB", most, "at most"
     )
@@ -79,7 +83,7 @@ def plain(house: House) -> Iterator[Figure]:
     make_file(path, rows, rows)
     ran = run_file(house, path, PAYBATCH_CHUNK_ROWS="1")
     seconds = sum(ran.steps[step] for step in ("accept", "work", "report"))
-    yield Figure("without tricks", "batch, a row a chunk: operations/s", rows / seconds, "1/s")
+    yield Figure(PLAIN_GROUP, PLAIN, rows / seconds, "1/s")
 
 
 def captures(house: House) -> Iterator[Figure]:

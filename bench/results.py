@@ -17,17 +17,17 @@ NOTE = """\
 How to read it: every line is one measure of the same run, made in processes as a user starts them.
 *of target* is the value divided by its target: 1.00 or more is good where the target says "at
 least", 1.00 or less where it says "at most". Seconds depend on the machine and on what else it
-does; the ratios to pgbench and to raw `COPY`, taken on the same server minutes apart, are what can
-be compared from machine to machine. Operations/s count the whole command, from its start to its
+does; the ratios to pgbench and to raw `COPY`, taken on the same server minutes apart, are what
+can be compared from machine to machine. Operations/s count the whole command, from its start to its
 end; `start` is the interpreter and what it loads, `open` the connection. Memory is proportional
 (Pss); a process of PostgreSQL is stated without the memory that all of them share.
 """
 QUICK_NOTE = "**A quick run** with small files: good for looking at changes, not for quoting.\n"
-WHOLE_FROM = 1_000  # from here on digits behind the point say nothing
+WHOLE_FROM = 1_000  # from here on every digit is shown
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= WHOLE_FROM else f"{value:,.2f}"
+    return f"{value:,.0f}" if value >= WHOLE_FROM else f"{value:.3g}"
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         return (figure.name, value, "", "", "")
     target = f"{figure.bound} {_number(figure.target)}"
     return (
-        *(figure.name, value, target, f"{figure.of_target:.2f}"),
+        *(figure.name, value, target, _number(figure.of_target)),
         "yes" if figure.is_reached else "no",
     )
 

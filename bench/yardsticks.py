@@ -46,7 +46,7 @@ def pgbench(house: House) -> Iterator[Figure]:
     _pgbench(house, "--initialize", "--quiet", f"--scale={sizes.pgbench_scale}")
     house.settle()
     seconds = f"--time={sizes.pgbench_seconds}"
-    words = _pgbench(house, "--client=2", "--jobs=2", "--protocol=prepared", seconds)
+    words = _pgbench(house, "--client=2", "--jobs=2", seconds)
     house.execute("DROP DATABASE pgbench")
     found = re.search(r"tps = ([0-9.]+)", words)
     assert found is not None, words

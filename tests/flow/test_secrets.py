@@ -1,4 +1,4 @@
-"""Secrets: no number and no CVV stands in clear in the database, the blobs, the keys or the logs."""
+"""Secrets: no number and no CVV stands in clear in the database, the files or the logs."""
 
 import io
 import logging

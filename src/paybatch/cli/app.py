@@ -7,6 +7,7 @@ from paybatch.cli import (
     card,
     customer,
     demo,
+    doctor,
     gate,
     ledger,
     manual,
@@ -32,6 +33,7 @@ app.command()(worker.worker)
 app.command()(manual.kinds)
 app.command()(manual.dialects)
 app.command()(manual.sample)
+app.command()(doctor.doctor)
 app.command()(server.migrate)
 app.command()(server.stop)
 app.add_typer(batch.app, name="batch")

@@ -55,7 +55,7 @@ def show_(name: Id, *, as_json: running.Json = False) -> None:
         if as_json:
             show_json(show_batch.as_object(engine, batch, outcomes))
         else:
-            show_batch.show_outcomes(engine, batch, outcomes)
+            show_batch.show_batch(engine, batch, outcomes)
 
 
 @app.command()
@@ -121,4 +121,4 @@ def _stop(name: str, *, cancels: bool, as_json: bool) -> None:
         if as_json:
             show_json(show_batch.as_object(engine, done, outcomes))
         else:
-            show_batch.show_outcomes(engine, done, outcomes)
+            show_batch.show_batch(engine, done, outcomes)

@@ -1,13 +1,14 @@
 """``paybatch run`` and ``paybatch check``: a file in, a result for every row out."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from paybatch.cli import show_batch
+from paybatch.cli import show_batch, show_preview
 from paybatch.cli.opening import batch_name, opened, usage
 from paybatch.cli.output import NOT_ALL_APPROVED, ONLY_UNKNOWN, REFUSED, err, fail, show_json
 from paybatch.cli.progress import Progress
@@ -58,8 +59,21 @@ def results_path(file: str, name: str, wanted: Path | None) -> Path:
         return wanted
     if file == "-":
         return Path(f"{name}.results.csv")
-    source = Path(file)
-    return source.with_name(f"{source.name.split('.')[0]}.results.csv")
+    name = file
+    for ending in (".gz", ".zip", ".csv"):
+        name = name.removesuffix(ending)
+    return Path(f"{name}.results.csv")
+
+
+def check_results(file: str, wanted: Path | None) -> None:
+    """End with exit code 2 when a result could not be written, before anything is sent."""
+    if wanted is None:
+        return
+    usage(not wanted.is_dir(), f"--results takes a file; {wanted} is a folder.")
+    usage(wanted.parent.is_dir(), f"There is no folder {wanted.parent} for the result.")
+    usage(os.access(wanted.parent, os.W_OK), f"The folder {wanted.parent} cannot be written to.")
+    is_input = file != "-" and wanted.exists() and wanted.samefile(file)
+    usage(not is_input, "The result would take the place of the file: give it another name.")
 
 
 def run(
@@ -77,6 +91,7 @@ def run(
 ) -> None:
     """Carry out a file of operations and write a result for every row."""
     check_usage(file, policy)
+    check_results(file, results)
     settings = Settings()
     request = Request(
         file_name="standard input" if file == "-" else Path(file).name,
@@ -161,7 +176,7 @@ def conclude(
     if as_json:
         show_json(show_batch.as_object(engine, batch, outcomes, steps=steps, path=path))
     else:
-        show_batch.show_outcomes(engine, batch, outcomes, steps=steps, path=path)
+        show_batch.show_run(engine, batch, outcomes, steps, path)
     code = 0
     if batch.state == "refused":
         code = REFUSED
@@ -196,8 +211,8 @@ def check(
             fail(str(error), 2)
         except FileRefused as error:
             refuse(f"{error.sentence} Nothing was done.", as_json=as_json)
-        show: Any = show_batch.preview_object if as_json else show_batch.show_preview
-        result = show(engine, found)
-    if as_json:
-        show_json(result)
+        if as_json:
+            show_json(show_preview.preview_object(engine, found))
+        else:
+            show_preview.show_preview(engine, found)
     err.print("Nothing was written or sent.")

@@ -1,19 +1,25 @@
-"""How a batch, its outcomes and a preview look."""
+"""How a batch and its outcomes look."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from paybatch.cli.opening import batch_name
-from paybatch.cli.output import out, show_table
-from paybatch.domain.money import decimal_text
+from paybatch.cli.output import amount, say, show_facts, show_table
+from paybatch.domain.reasons import Reason
 from paybatch.flow.engine import Engine
-from paybatch.flow.preview import Preview
 from paybatch.flow.summary import Outcome
-from paybatch.store import batches, operations
+from paybatch.store import batches, directory, operations
 from paybatch.store.batches import Batch
+from paybatch.store.directory import Gate
 
 FIRST_REJECTED = 10
+OUTCOME_COLUMNS = {
+    "state": "outcome", "kind": "kind", "rows": "rows", "currency": "currency",
+    "requested": "requested", "approved": "approved",
+}  # fmt: skip
+SENTENCES = {reason.value: reason.sentence for reason in Reason}
+NOT_DONE = ("rejected", "declined", "failed", "cancelled", "unknown")
 
 
 def as_object(
@@ -25,6 +31,7 @@ def as_object(
     path: Path | None = None,
 ) -> dict[str, Any]:
     """Give a batch as an object for programs; sums are in minor units, ``steps`` in seconds."""
+    gate = _gate(engine, batch)
     return {
         "id": batch_name(engine, batch.id),
         "state": batch.state,
@@ -32,14 +39,29 @@ def as_object(
         "file": batch.file_name,
         "dialect": batch.dialect,
         "merchant": batch.merchant,
+        "gate": gate.name,
+        "mode": gate.mode,
+        "policy": batch.policy,
         "rows": batch.row_count,
-        "outcomes": {
-            state: {"count": o.count, "requested": o.requested, "approved": o.approved}
-            for state, o in outcomes.items()
-        },
+        "outcomes": {state: _outcome(each) for state, each in outcomes.items()},
         **(_times(steps) if steps is not None else {}),
         **({"results": str(path)} if path is not None else {}),
     }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "count": outcome.count,
+        "requested": outcome.requested,
+        "approved": outcome.approved,
+        "reasons": outcome.reasons,
+        "kinds": [
+            {"kind": kind, "currency": currency, "count": line.count,
+             "requested": line.requested, "approved": line.approved}
+            for (kind, currency), line in outcome.lines.items()
+            if line.count
+        ],
+    }  # fmt: skip
 
 
 def _times(steps: Mapping[str, float]) -> dict[str, Any]:
@@ -49,104 +71,112 @@ def _times(steps: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def show_outcomes(
+def _gate(engine: Engine, batch: Batch) -> Gate:
+    """Give the gate of rows that name none."""
+    with engine.database.transaction() as connection:
+        gates = directory.gates_of_merchants(connection, [batch.merchant_id])
+    return next(each for each in gates if each.id == batch.gate_id)
+
+
+def _gate_words(engine: Engine, batch: Batch) -> str:
+    gate = _gate(engine, batch)
+    return f"{gate.name} ({gate.mode} mode)"
+
+
+def show_batch(
+    engine: Engine, batch: Batch, outcomes: dict[str, Outcome], path: Path | None = None
+) -> None:
+    """Print what is known of a batch, and its outcomes."""
+    show_facts(
+        {
+            "Batch": batch_name(engine, batch.id),
+            "State": batch.state,
+            "File": f"{batch.file_name} ({batch.dialect}, {batch.byte_count:,} bytes)",
+            "Policy": batch.policy,
+            "Merchant": batch.merchant,
+            "Gate": _gate_words(engine, batch),
+            "Received (UTC)": batch.created_at,
+            "Released (UTC)": batch.released_at,
+            "Finished (UTC)": batch.finished_at,
+        }
+    )
+    say("")
+    show_outcomes(engine, batch, outcomes)
+    if path is not None:
+        say(f"Result: {path}")
+
+
+def show_run(
     engine: Engine,
     batch: Batch,
     outcomes: dict[str, Outcome],
-    *,
-    steps: Mapping[str, float] | None = None,
-    path: Path | None = None,
+    steps: Mapping[str, float],
+    path: Path,
 ) -> None:
-    """Print the outcomes of a batch, its first rejected rows and where the result is."""
-    title = f"Batch {batch_name(engine, batch.id)} is {batch.state}"
-    show_table(
-        title,
-        _lines(outcomes),
-        {
-            "state": "outcome",
-            "count": "rows",
-            "currency": "currency",
-            "requested": "requested",
-            "approved": "approved",
-        },
-    )
-    _show_rejected(engine, batch)
-    if batch.refusal:
-        out.print(batch.refusal, markup=False)
-    if steps is not None and batch.row_count:
+    """Print what became of a batch that was run, how long it took and where its result is."""
+    name = batch_name(engine, batch.id)
+    say(f"Batch {name} is {batch.state}: {batch.file_name}, merchant {batch.merchant}, "
+        f"gate {_gate_words(engine, batch)}")  # fmt: skip
+    show_outcomes(engine, batch, outcomes)
+    if batch.row_count:
         seconds = sum(steps.values())
         rate = batch.row_count / max(seconds, 0.001)
-        out.print(f"{batch.row_count:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s")
-    if path is not None:
-        out.print(f"Result: {path}", soft_wrap=True, markup=False)
+        say(f"{batch.row_count:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s")
+    say(f"Result: {path}")
+    undone = [state for state in NOT_DONE if state in outcomes]
+    if undone and len(outcomes) > 1:
+        say(f"Only the {undone[0]} rows: paybatch batch results {name} --only {undone[0]}")
+
+
+def show_outcomes(engine: Engine, batch: Batch, outcomes: dict[str, Outcome]) -> None:
+    """Print counts and sums by outcome, kind and currency, and the first rejected rows."""
+    if batch.refusal:
+        say(f"{batch.refusal} Nothing was sent.")
+    if not outcomes:
+        say("No rows have been read yet." if batch.finished_at is None else "It has no rows.")
+        return
+    show_table("", [*_lines(outcomes), _total(outcomes)], OUTCOME_COLUMNS)
+    if "rejected" in outcomes:
+        _show_rejected(engine, batch, outcomes["rejected"])
 
 
 def _lines(outcomes: dict[str, Outcome]) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
-    for state, outcome in outcomes.items():
-        first: dict[str, Any] = {"state": state, "count": outcome.count}
-        for currency, minor in outcome.requested.items():
-            approved = outcome.approved.get(currency, 0)
-            sums = {
-                "currency": currency,
-                "requested": decimal_text(minor, currency),
-                "approved": decimal_text(approved, currency),
-            }
-            lines.append({**first, **sums})
-            first = {"state": "", "count": None}
-        if not outcome.requested:
-            lines.append(first)
-    return lines
+    return [
+        {
+            "state": state,
+            "kind": kind,
+            "rows": line.count,
+            "currency": currency,
+            "requested": amount(line.requested, currency),
+            "approved": amount(line.approved, currency),
+        }
+        for state, outcome in outcomes.items()
+        for (kind, currency), line in sorted(
+            outcome.lines.items(), key=lambda each: (each[0][0], each[0][1] or "")
+        )
+        if line.count
+    ]
 
 
-def _show_rejected(engine: Engine, batch: Batch) -> None:
+def _total(outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    return {"state": "total", "rows": sum(each.count for each in outcomes.values())}
+
+
+def _show_rejected(engine: Engine, batch: Batch, rejected: Outcome) -> None:
     with engine.database.transaction() as connection:
         chunks = batches.list_chunks(connection, batch.id)
         merchants = sorted({each for chunk in chunks for each in chunk.merchant_ids})
         last = max((chunk.last_line for chunk in chunks), default=0)
         ids = operations.id_range(batch.id, 0, last)
         rows = operations.first_refusals(connection, merchants, ids, FIRST_REJECTED)
-    if rows:
-        heading = {"line": "line", "reason": "reason", "message": "what is wrong"}
-        show_table("\nFirst rejected rows", rows, heading)
-
-
-def preview_object(engine: Engine, found: Preview) -> dict[str, Any]:
-    """Give a preview as an object for programs."""
-    return {
-        "dialect": found.dialect,
-        "shape": found.shape,
-        "rows": found.row_count,
-        "totals": found.totals,
-        "errors": found.errors,
-        "error_count": found.error_count,
-        "refused": found.refused,
-        "refused_count": found.refused_count,
-        "seen": [
-            {"batch": batch_name(engine, batch), "rows": rows} for batch, rows in found.seen.items()
-        ],
-        "largest": found.largest,
-    }
-
-
-def show_preview(engine: Engine, found: Preview) -> None:
-    """Print what a file would do."""
-    shape = ", ".join(f"{name} {value!r}" for name, value in found.shape.items())
-    out.print(f"{found.row_count:,} rows of dialect {found.dialect} ({shape})", markup=False)
-    totals = [
-        {
-            **row,
-            "sum": decimal_text(row["requested_minor"], row["currency"]) if row["currency"] else "",
-        }
-        for row in found.totals
-    ]
-    columns = {"kind": "kind", "state": "would be", "reason": "reason", "row_count": "rows"}
-    show_table("\nTotals", totals, {**columns, "currency": "currency", "sum": "sum"})
-    if found.errors:
-        heading = {"line": "line", "reason": "reason", "message": "what is wrong"}
-        show_table(f"\nErrors ({found.error_count:,})", found.errors, heading)
-    if found.refused:
-        heading = {"line": "line", "reason": "reason", "message": "what the payment allows"}
-        show_table(f"\nPayments would refuse ({found.refused_count:,})", found.refused, heading)
-    for batch, rows in found.seen.items():
-        out.print(f"{rows:,} references were in batch {batch_name(engine, batch)} before")
+    if rejected.count > len(rows):
+        reasons = [
+            {"count": count, "reason": reason, "message": SENTENCES.get(reason)}
+            for reason, count in sorted(rejected.reasons.items(), key=lambda each: -each[1])
+        ]
+        headings = {"count": "rows", "reason": "reason", "message": "what is wrong"}
+        show_table("\nWhy rows were rejected", reasons, headings)
+    first = f"first {len(rows)} of {rejected.count:,}" if rejected.count > len(rows) else "all"
+    headings = {"line": "line", "reason": "reason", "message": "what is wrong"}
+    show_table(f"\nRejected rows ({first})", rows, headings)
+    say("")

@@ -14,6 +14,7 @@ from paybatch.domain.reasons import Reason
 
 ColumnRule = Callable[[pl.Expr], pl.Expr]
 
+ROUTING = r"^[0-9]{9}$"
 SPREADSHEET = r"^[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+$"
 NUMBER_SPREADSHEET = SPREADSHEET.replace(r"\+", r"\+?")  # in a number column any such is wrong
 MINOR_DIGITS = r"^[0-9]{1,12}$"
@@ -33,7 +34,8 @@ class FieldType:
         allowed: A sentence for people.
         faults: Reason and test (text column -> Boolean, true = wrong), in order.
         read: Text column -> typed column; null where the text is wrong.
-        sensitive: "number" and "secret" cells never stand in stored text or messages.
+        sensitive: "number" and "secret" cells never stand in stored text or messages; a "routing"
+            cell does if it has the form: otherwise it may be the account number beside it.
     """
 
     name: str
@@ -188,7 +190,8 @@ ACCOUNT_NUMBER = FieldType(
 ROUTING_NUMBER = FieldType(
     name="routing number",
     allowed="nine digits with a right check digit",
-    faults=((Reason.ROUTING_MALFORMED, _unlike(r"^[0-9]{9}$")),),
+    faults=((Reason.ROUTING_MALFORMED, _unlike(ROUTING)),),
+    sensitive="routing",
 )
 
 EMAIL = FieldType(

@@ -19,7 +19,7 @@ from paybatch.flow import receive, vault
 from paybatch.flow.check import check
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
-from paybatch.flow.shaping import Origin, rejected, replayed, shaped, vault_rows
+from paybatch.flow.shaping import Origin, rejected, replayed, shaped, taken_keys, vault_rows
 from paybatch.flow.tallies import tally
 from paybatch.flow.texts import Layout, broken_to_text, lay_out, to_text
 from paybatch.store import batches, numbers, operations
@@ -170,6 +170,7 @@ def _store(
     if not secret.is_empty():
         sealed = vault.seal_secrets(load.key, secret, vault.secret_context(batch_id, number))
         numbers.put_secrets(connection, batch_id, number, sealed, load.now)
+    errors = pl.concat([errors, taken_keys(rows, refused)])
     _store_refused(connection, batch_id, refused, errors)
     operations.insert_tallies(connection, batch_id, _counted(rows, refused))
 

@@ -66,6 +66,7 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
     if batch.state in {BatchState.RECEIVED, BatchState.CHECKING}:
         listener.began("accept")
         batch = _accepted(engine, batch_id, place, listener)
+    engine.blobs.delete(receiving.blob_name(batch_id))  # all of it that is kept is in the rows now
     listener.began("work")
     if batch.state == BatchState.READY:
         batch = approve(engine, batch)

@@ -68,5 +68,5 @@ def _errors(
         pl.lit(reason.value).alias("reason"),
         pl.lit(column).alias("column_name"),
         value.alias("value"),
-        sentence(pl.lit(column), value, reason, pl.lit(allowed)).alias("message"),
+        sentence(pl.lit(column), value, pl.lit(reason.sentence), pl.lit(allowed)).alias("message"),
     )

@@ -9,6 +9,7 @@ the same as one after the other.
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import polars as pl
 
@@ -24,6 +25,7 @@ KEY = ["merchant_id", "payment_id"]
 CHANGED = ("captured", "released", "cancelled", "refunded")
 
 
+@cache
 def acts_on_payment() -> pl.Expr:
     """Tell which operations act on a payment that exists."""
     names = [k.name for k in registry.kinds().values() if k.subject is Subject.PAYMENT]
@@ -169,14 +171,19 @@ def in_sequence(rows: pl.DataFrame) -> pl.DataFrame:
 
 def with_changes(rows: pl.DataFrame) -> pl.DataFrame:
     """Add ``NAME_by`` for each of ``CHANGED``: what each row's approval adds to its payment."""
+    return rows.with_columns(_changes_of(frozenset(rows["kind"].unique().to_list())))
+
+
+@cache
+def _changes_of(kinds: frozenset[str]) -> list[pl.Expr]:
     grown: dict[str, pl.Expr] = dict.fromkeys(CHANGED, pl.lit(0, pl.Int64))
-    for name in rows["kind"].unique().to_list():
+    for name in sorted(kinds):
         effect = registry.kinds()[name].effect
         if isinstance(effect, ChangeAmounts):
             own = pl.col("kind") == name
             for amount, by in effect.amounts.items():
                 grown[amount] = pl.when(own).then(by).otherwise(grown[amount])
-    return rows.with_columns(
+    return [
         pl.when(pl.col("approved_minor") > 0).then(by).otherwise(0).fill_null(0).alias(f"{n}_by")
         for n, by in grown.items()
-    )
+    ]

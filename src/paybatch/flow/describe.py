@@ -6,10 +6,10 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import columns
-from paybatch.domain.fields import Field
+from paybatch.domain.fields import ROUTING, Field
 from paybatch.domain.kind import Fault
 from paybatch.domain.masking import mask_wrong
-from paybatch.domain.reasons import Reason
+from paybatch.domain.reasons import Reason, sentence_of
 from paybatch.flow.place import Place
 from paybatch.flow.texts import Layout
 
@@ -37,6 +37,15 @@ _FORMS = {
     Reason.VALUE_TOO_LONG,
 }
 _NAMES_MAX = 20
+# Where a refusal by the payment's state is to be looked for; the others at the payment.
+_REFUSED_AT: Mapping[str, str] = {
+    Reason.CVV_GONE: "card_cvv",
+    Reason.NOT_SUPPORTED: "kind",
+    Reason.GATE_DIFFERS: "gate",
+    Reason.CURRENCY_DIFFERS: "currency",
+    Reason.PARTIAL_NOT_SUPPORTED: "amount_minor",
+    Reason.AMOUNT_ABOVE_LEFT: "amount_minor",
+}
 
 
 def field_of(name: str) -> Field | None:
@@ -47,20 +56,41 @@ def field_of(name: str) -> Field | None:
 def describe(layout: Layout, place: Place, rows: pl.DataFrame, fault: Fault) -> pl.DataFrame:
     """Say of each of these rows, which all have this fault, what is wrong; shaped as ``ERRORS``."""
     column, value = _where(layout, rows, fault.column)
+    allowed = _allowed(layout, place, fault)
     return rows.select(
         "line",
         pl.lit(fault.reason.value).alias("reason"),
         column.alias("column_name"),
         value.alias("value"),
-        sentence(column, value, fault.reason, _allowed(layout, place, fault)).alias("message"),
+        sentence(column, value, pl.lit(fault.reason.sentence), allowed).alias("message"),
     )
 
 
-def sentence(column: pl.Expr, value: pl.Expr, reason: Reason, allowed: pl.Expr) -> pl.Expr:
-    """Put a message together; ``value`` and ``allowed`` may be null or empty."""
+def refusal(rows: pl.DataFrame) -> dict[str, pl.Expr]:
+    """Say of rows that their payment's state refuses (``refusal``): column, value and message.
+
+    ``payment`` is what the row calls it; the columns have the names of the native dialect.
+    """
+    reason = pl.col("refusal")
+    column = reason.replace_strict(_REFUSED_AT, default="payment", return_dtype=pl.String)
+    given = {"amount_minor": "requested_minor", "currency": "currency", "kind": "kind"}
+    given["payment"] = "payment" if "payment" in rows.columns else "payment_reference"
+    value = pl.coalesce(
+        pl.when(column == name).then(pl.col(source).cast(pl.String))
+        for name, source in given.items()
+    )
+    told = sentence(column, value, sentence_of(reason), pl.lit(""))
+    return {"column_name": column, "value": value, "message": told}
+
+
+def sentence(column: pl.Expr, value: pl.Expr, wrong: pl.Expr, allowed: pl.Expr) -> pl.Expr:
+    """Put a message together; ``value`` and ``allowed`` may be null, ``allowed`` empty.
+
+    ``wrong`` is the sentence of the reason.
+    """
     given = pl.when(value.is_not_null()).then(pl.format(" is {}", value)).otherwise(pl.lit(""))
     rest = pl.when(allowed != "").then(pl.format("; allowed: {}", allowed)).otherwise(pl.lit(""))
-    return pl.format("column {}{}: {}{}", column, given, pl.lit(reason.sentence), rest)
+    return pl.format("column {}{}: {}{}", column, given, wrong, rest)
 
 
 def shown(written: pl.Expr, sensitive: str | None) -> pl.Expr:
@@ -72,11 +102,13 @@ def shown(written: pl.Expr, sensitive: str | None) -> pl.Expr:
     if sensitive == "secret":
         return pl.when(written.is_not_null()).then(pl.lit("***"))
     short = written.str.slice(0, _VALUE_CHARACTERS_MAX)
+    stars = short.str.replace_all(r"\d", "*")
     cut = pl.when(written.str.len_chars() > _VALUE_CHARACTERS_MAX).then(pl.lit("..."))
-    if sensitive == "number":
-        stars = short.str.replace_all(r"\d", "*")
+    if sensitive in {"number", "routing"}:
         last = stars.str.head(-_DIGITS_SHOWN) + short.str.tail(_DIGITS_SHOWN)
-        short = pl.when(written.str.contains(_CARD_NUMBER)).then(last).otherwise(stars)
+        hidden = pl.when(written.str.contains(_CARD_NUMBER)).then(last).otherwise(stars)
+        is_known = written.str.contains(ROUTING) if sensitive == "routing" else pl.lit(value=False)
+        short = pl.when(is_known).then(short).otherwise(hidden)
     else:
         short = mask_wrong(short)
     return short + cut.otherwise(pl.lit(""))

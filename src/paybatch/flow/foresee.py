@@ -13,6 +13,10 @@ from paybatch.flow.rounds import claimed, in_rounds, locked
 from paybatch.store import batches
 from paybatch.store.batches import Batch
 
+JUDGED = {
+    **{"line": pl.Int64, "kind": pl.String, "state": pl.String, "reason": pl.String},
+    **{"message": pl.String, "currency": pl.String, "amount_minor": pl.Int64},
+}
 REFUSED = {"line": pl.Int64, "reason": pl.String, "message": pl.String}
 
 
@@ -25,17 +29,22 @@ def approve_all(calls: pl.DataFrame) -> pl.DataFrame:
     return given.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
 
 
+def judged_in(engine: Engine, book: Book, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give what would become of rows, taken in line order, shaped as ``JUDGED``.
+
+    ``state`` is rejected or approved; amounts and currencies are those that would be sent.
+    """
+    settled = in_rounds(book, rows, approve_all, engine.clock(), is_ordered=True)
+    outcomes = [each.outcomes.select("id", *(n for n in JUDGED if n != "line")) for each in settled]
+    if not outcomes:
+        return pl.DataFrame(schema=JUDGED)
+    joined = pl.concat(outcomes).join(rows.select("id", "line"), on="id")
+    return joined.select(list(JUDGED)).sort("line")
+
+
 def refused_in(engine: Engine, book: Book, rows: pl.DataFrame) -> pl.DataFrame:
     """Give the rows (``line, reason, message``) that would be refused, taken in line order."""
-    settled = in_rounds(book, rows, approve_all, engine.clock(), is_ordered=True)
-    outcomes = [
-        each.outcomes.filter(pl.col("state") == "rejected").select("id", "reason", "message")
-        for each in settled
-    ]
-    if not outcomes:
-        return pl.DataFrame(schema=REFUSED)
-    refused = pl.concat(outcomes).join(rows.select("id", "line"), on="id").sort("line")
-    return refused.select(list(REFUSED))
+    return judged_in(engine, book, rows).filter(pl.col("state") == "rejected").select(list(REFUSED))
 
 
 def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:

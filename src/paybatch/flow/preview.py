@@ -15,11 +15,11 @@ from paybatch.domain.reasons import Reason
 from paybatch.flow.check import Checked, check
 from paybatch.flow.claim import KEY, Book, acts_on_payment
 from paybatch.flow.engine import Engine
-from paybatch.flow.foresee import refused_in
+from paybatch.flow.foresee import JUDGED, REFUSED, judged_in
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request, open_file
-from paybatch.flow.tallies import tally
-from paybatch.store import operations, payments
+from paybatch.flow.receive import Counted, Request, open_file
+from paybatch.flow.tallies import left_queue, tally
+from paybatch.store import batches, operations, payments
 from paybatch.store.public_ids import Shape
 
 LISTED = 1_000
@@ -43,6 +43,8 @@ class Preview:
         error_count: How many there are.
         refused: Rows that their payment's present state would refuse: line, reason, message.
         refused_count: How many there are.
+        gates: Gates, with their mode, and the rows that would go there.
+        earlier: Batches that hold the same bytes: `run` refuses the file.
         seen: Batches that carried references of this file before, and how many.
         largest: The largest amounts: line, kind, currency, requested_minor.
     """
@@ -55,6 +57,8 @@ class Preview:
     error_count: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
     refused_count: int = 0
+    gates: dict[str, int] = field(default_factory=dict)
+    earlier: list[int] = field(default_factory=list)
     seen: dict[int, int] = field(default_factory=dict)
     largest: list[dict[str, Any]] = field(default_factory=list)
 
@@ -65,7 +69,8 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
     Raises:
         FileRefused: It cannot be read as a whole.
     """
-    opened, layout = open_file(engine, source, request, engine.settings.chunk_rows)
+    counted = Counted(source, engine.keys.file_hasher())
+    opened, layout = open_file(engine, counted, request, engine.settings.chunk_rows)
     shape = opened.shape
     found = Preview(
         layout.dialect.name,
@@ -81,17 +86,49 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
         room = LISTED - len(found.errors)
         found.errors += checked.errors.head(max(room, 0)).to_dicts()
         totals.append(_totals(checked))
+        _count_gates(place, found, checked.accepted)
         largest.append(_largest(checked.accepted))
         _count_seen(engine, found, checked.accepted)
         if acts:
             kept.append(checked.accepted.select(_KEPT))
-    found.totals = _added(totals)
     found.largest = _largest_of(largest)
     if kept:
-        refused = _foreseen(engine, place, pl.concat(kept))
+        judged = _foreseen(engine, place, pl.concat(kept))
+        refused = judged.filter(pl.col("state") == "rejected").select(list(REFUSED))
         found.refused_count = refused.height
         found.refused = refused.head(LISTED).to_dicts()
+        totals += [left_queue(_acting(pl.concat(kept))), _judged_totals(judged)]
+    found.totals = _added(totals)
+    found.earlier = _earlier(engine, place, counted.hasher.hexdigest())
     return found
+
+
+def _earlier(engine: Engine, place: Place, content_hash: str) -> list[int]:
+    """Give the batches of the sender that hold the same bytes."""
+    with engine.database.transaction() as connection:
+        holders = batches.holders_of_content(connection, place.sender_id, content_hash)
+    return [batch_id for batch_id, _, _ in holders]
+
+
+def _acting(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the rows that act on a payment, as they were counted before that was looked at."""
+    return rows.filter(acts_on_payment()).rename({"currency_code": "currency"})
+
+
+def _judged_totals(judged: pl.DataFrame) -> pl.DataFrame:
+    """Count rows on payments by what would become of them, with the amounts that would go out."""
+    approved = pl.col("state") == "approved"
+    return tally(
+        judged.with_columns(state=pl.when(approved).then(pl.lit("queued")).otherwise("state"))
+    )
+
+
+def _count_gates(place: Place, found: Preview, rows: pl.DataFrame) -> None:
+    """Count the rows of each gate; gate 0 stands for the one where the payment was made."""
+    names = {gate.id: f"{gate.merchant}/{gate.name} ({gate.mode} mode)" for gate in place.gates}
+    for gate_id, count in rows.group_by("gate_id").len().sort("gate_id").iter_rows():
+        name = names.get(gate_id, "the payment's own")
+        found.gates[name] = found.gates.get(name, 0) + count
 
 
 def _totals(checked: Checked) -> pl.DataFrame:
@@ -110,12 +147,9 @@ def _added(totals: list[pl.DataFrame]) -> list[dict[str, Any]]:
     keys = ["state", "kind", "reason", "currency"]
     if not totals:
         return []
-    added = (
-        pl.concat(totals)
-        .group_by(keys)
-        .agg(pl.col("row_count").sum(), pl.col("requested_minor").sum())
-    )
-    return added.sort(keys).to_dicts()
+    sums = [pl.col(name).cast(pl.Int64).sum() for name in ("row_count", "requested_minor")]
+    added = pl.concat(totals, how="diagonal_relaxed").group_by(keys).agg(sums)
+    return added.filter(pl.col("row_count") != 0).sort(keys).to_dicts()
 
 
 def _largest(rows: pl.DataFrame) -> pl.DataFrame:
@@ -144,7 +178,7 @@ def _count_seen(engine: Engine, found: Preview, rows: pl.DataFrame) -> None:
 
 
 def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
-    """Give the rows that would be refused: ``line, reason, message``."""
+    """Give what would become of the rows that act on a payment, shaped as ``JUDGED``."""
     rows = rows.rename({"currency_code": "currency", "final_value": "final"}).with_columns(
         id="line",
         number_id=pl.lit(None, pl.String),
@@ -153,7 +187,7 @@ def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     )
     acting = rows.filter(acts_on_payment())
     if acting.is_empty():
-        return acting.select("line", "reason", message="reason")
+        return pl.DataFrame(schema=JUDGED)
     named = _with_subjects(engine, rows, acting)
     subjects = named["payment_id"].drop_nulls().unique()
     own = rows.filter(~acts_on_payment() & pl.col("id").is_in((-subjects).implode()))
@@ -163,7 +197,8 @@ def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         wanted = named.filter(pl.col("payment_id") > 0).select(KEY).unique().sort(KEY)
         book = Book(place, payments.lock_payments(connection, wanted))
     both = pl.concat([made, named], how="diagonal").sort("line")
-    return refused_in(engine, book, both)
+    judged = judged_in(engine, book, both)
+    return judged.filter(acts_on_payment())
 
 
 def _with_subjects(engine: Engine, rows: pl.DataFrame, acting: pl.DataFrame) -> pl.DataFrame:

@@ -103,7 +103,7 @@ def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
     with engine.database.transaction() as connection:
         batch_id = batches.next_number(connection)
     key = engine.keys.new_data_key()
-    counted = _Counted(source, engine.keys.file_hasher())
+    counted = Counted(source, engine.keys.file_hasher())
     name = blob_name(batch_id)
     try:
         byte_count = engine.blobs.put_encrypted(
@@ -187,8 +187,8 @@ def _insert(engine: Engine, values: dict[str, object], *, again: bool) -> None:
         return
 
 
-class _Counted:
-    """Passes pieces through a hasher."""
+class Counted:
+    """Passes pieces through a hasher; the hash is whole when the last piece was taken."""
 
     def __init__(self, source: Iterable[bytes], hasher: FileHasher) -> None:
         self._source = source

@@ -29,6 +29,7 @@ from paybatch.store import operations, payments
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, Row
 from paybatch.store.keys import DataKey
+from paybatch.store.public_ids import Shape
 
 Send = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -59,7 +60,7 @@ def settle_rounds(
     """Take a chunk's rows through its rounds; give what is to be stored."""
     if rows.is_empty():
         return []
-    rows = _with_details(work, connection, rows)
+    rows = _with_details(work, connection, _named(work.engine, rows))
     now, lost = work.engine.clock(), rows.filter(_cvv_gone(work.place))
     if not lost.is_empty():
         rows = rows.join(lost, on="id", how="anti", maintain_order="left")
@@ -71,6 +72,14 @@ def settle_rounds(
         gone = lost.with_columns(refusal=pl.lit(Reason.CVV_GONE.value))
         settled.append(_refused(refuse(gone, now)))
     return settled
+
+
+def _named(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:
+    """Add ``payment``: what each row calls the payment that it acts on, for refusals."""
+    if not rows["payment_id"].count():
+        return rows.with_columns(payment="payment_reference")
+    ids = engine.public_ids.encode(rows["payment_id"], "pay", Shape.NATIVE)
+    return rows.with_columns(payment=pl.coalesce("payment_reference", ids))
 
 
 def _cvv_gone(place: Place) -> pl.Expr:

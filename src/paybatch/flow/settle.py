@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -9,8 +10,8 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.kind import NewPayment
-from paybatch.domain.reasons import Reason, sentence_of
 from paybatch.flow.claim import CHANGED, KEY, in_sequence
+from paybatch.flow.describe import refusal
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.store import ledger, operations, payments
@@ -42,17 +43,12 @@ def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
             amount_minor=pl.col("requested_minor").fill_null(0),
             state=pl.lit("rejected"),
             reason=pl.col("refusal"),
-            message=pl.format("column {}: {}", _column(), sentence_of(pl.col("refusal"))),
             approved_minor=pl.lit(None, pl.Int64),
+            line="line",
+            **refusal(rows),
         ),
         now,
     )
-
-
-def _column() -> pl.Expr:
-    """Give the column that a refusal at claim is about."""
-    is_cvv = pl.col("refusal") == Reason.CVV_GONE.value
-    return pl.when(is_cvv).then(pl.lit("card_cvv")).otherwise(pl.lit("payment"))
 
 
 def ended(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -68,73 +64,131 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
     rows = calls.drop("reason", "status", strict=False).join(
         replies, left_on="id", right_on="operation", how="inner", maintain_order="left"
     )
-    rows = in_sequence(_prepared(rows))
-    made = _made(place, rows, now)
-    with_status = _with_status(rows, made)
-    outcomes = ended(with_status.with_columns(state=pl.col("result")), now)
-    changes = (
-        rows.filter(pl.col("is_follow_up"))
-        .group_by(KEY)
-        .agg(pl.col(f"{name}_by").sum().alias(name) for name in CHANGED)
+    kinds = frozenset(rows["kind"].unique().to_list())
+    creating = frozenset(name for name in kinds if registry.kinds()[name].pays)
+    if creating == kinds:
+        return _settle_new(place, rows, kinds, now)
+    if not creating:
+        return _settle_follow_ups(rows, kinds, now)
+    creates = pl.col("kind").is_in(sorted(creating))
+    return _both(
+        _settle_new(place, rows.filter(creates), creating, now),
+        _settle_follow_ups(rows.filter(~creates), kinds - creating, now),
     )
+
+
+def _both(new: Settled, acts: Settled) -> Settled:
+    outcomes = pl.concat([new.outcomes, acts.outcomes], how="diagonal_relaxed").sort("id")
+    transfers = [each for each in (new.transfers, acts.transfers) if not each.is_empty()]
+    moved = pl.concat(transfers) if transfers else new.transfers
+    return Settled(outcomes, new.made, acts.changes, moved, outcomes)
+
+
+def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
+    """Settle rows that make payments."""
+    fixed = _at(now)
+    rows = rows.with_columns(*_approved(), *_facts(place, now), payment_id="id")
+    made = rows.with_columns(_amounts_of_new(kinds)).with_columns(_status(), *fixed)
+    outcomes = made.select(*_KEPT, amount_minor="amount_minor", state="result")
     return Settled(
         outcomes=outcomes,
         made=made,
-        changes=changes.filter(pl.sum_horizontal(CHANGED) > 0),
-        transfers=_transfers(rows),
+        changes=pl.DataFrame(),
+        transfers=_transfers(made, kinds),
         counted=outcomes,
     )
 
 
-def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
-    """Give every row the columns that the kinds' expressions may name."""
-    # Beside follow-ups, rows that make a payment stand with nulls in these columns.
-    amounts = [
-        (pl.col(name).fill_null(0) if name in rows.columns else pl.lit(0, pl.Int64)).alias(name)
-        for name in payment.AMOUNTS
-    ]
-    origin = [pl.lit(None, pl.String).alias("origin")] if "origin" not in rows.columns else []
-    creates = pl.col("kind").is_in([k.name for k in registry.kinds().values() if k.pays])
-    rows = rows.with_columns(*amounts, *origin)
-    if "payment_currency" in rows.columns:
-        rows = rows.with_columns(
-            currency=pl.coalesce("currency", "payment_currency"),
-            gate_id=pl.coalesce("payment_gate_id", "gate_id"),
-        )
-    return rows.with_columns(
-        is_follow_up=~creates,
-        payment_id=pl.when(creates).then(pl.col("id")).otherwise(pl.col("payment_id")),
-        approved_minor=pl.when(pl.col("result") == "approved")
-        .then(pl.col("approved_minor"))
-        .otherwise(0),
+def _settle_follow_ups(rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
+    """Settle rows that act on payments, each on its payment as the rows before it leave it."""
+    placed = rows.with_columns(
+        *_approved(),
+        currency=pl.coalesce("currency", "payment_currency"),
+        gate_id="payment_gate_id",
+    )
+    rows = in_sequence(placed)
+    after = rows.with_columns((pl.col(n) + pl.col(f"{n}_by")).alias(n) for n in CHANGED)
+    outcomes = after.with_columns(_status(), *_at(now)).select(
+        *_KEPT, amount_minor="amount_minor", state="result"
+    )
+    changes = rows.group_by(KEY).agg(pl.col(f"{n}_by").sum().alias(n) for n in CHANGED)
+    return Settled(
+        outcomes=outcomes,
+        made=pl.DataFrame(),
+        changes=changes.filter(pl.sum_horizontal(CHANGED) > 0),
+        transfers=_transfers(rows, kinds),
+        counted=outcomes,
     )
 
 
-def _made(place: Place, rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Give the payments that these rows make."""
-    new = rows.filter(~pl.col("is_follow_up"))
+# What of a settled row its outcome and its tally keep.
+_KEPT = (
+    *("merchant_id", "id", "kind", "currency", "reason", "message", "payment_id", "status"),
+    *("approved_minor", "response", "processor_code", "processor_text", "approval_code"),
+    *("avs_result", "cvv_result", "settled_at"),
+)
+
+
+def _at(now: datetime) -> list[pl.Expr]:
+    nothing = pl.lit(None, pl.String)
+    return [
+        pl.lit(now.isoformat()).alias("settled_at"),
+        nothing.alias("reason"),
+        nothing.alias("message"),
+    ]
+
+
+@cache
+def _approved() -> tuple[pl.Expr, ...]:
+    """What is not approved has no approved amount, whatever a connector says."""
+    is_approved = pl.col("result") == "approved"
+    amount = pl.when(is_approved).then(pl.col("approved_minor")).otherwise(0)
+    return (amount.alias("approved_minor"),)
+
+
+@cache
+def _status() -> pl.Expr:
+    return payment.status().alias("status")
+
+
+@cache
+def _amounts_of_new(kinds: frozenset[str]) -> list[pl.Expr]:
+    """Give the state, the origin and the amounts of payments that these kinds make."""
     state: pl.Expr = pl.lit("approved")
+    zero = [name for name in payment.AMOUNTS if name not in {"authorized", "captured"}]
     amounts: dict[str, pl.Expr] = dict.fromkeys(("authorized", "captured"), pl.lit(0, pl.Int64))
-    for name in new["kind"].unique().to_list():
+    for name in sorted(kinds):
         effect = registry.kinds()[name].effect
         assert isinstance(effect, NewPayment)
         own = pl.col("kind") == name
         state = pl.when(own).then(pl.lit(effect.state)).otherwise(state)
         for amount, value in effect.amounts.items():
             amounts[amount] = pl.when(own).then(value).otherwise(amounts[amount])
-    gates = {gate.id: gate for gate in place.gates}
-    days = {key: business_day(gate, now).isoformat() for key, gate in gates.items()}
-    excess = {key: gate.capabilities.refund_excess_percent for key, gate in gates.items()}
-    return new.with_columns(
-        origin=pl.col("kind"),
-        state=pl.when(pl.col("result") == "approved").then(state).otherwise(pl.lit("declined")),
-        business_day=pl.col("gate_id").replace_strict(days, default=None, return_dtype=pl.String),
-        refund_excess_percent=pl.col("gate_id").replace_strict(
-            excess, default=0, return_dtype=pl.Int16
-        ),
-        created_at=pl.lit(now.isoformat()),
-        **{name: value.cast(pl.Int64) for name, value in amounts.items()},
-    )
+    is_approved = pl.col("result") == "approved"
+    return [
+        pl.when(is_approved).then(state).otherwise(pl.lit("declined")).alias("state"),
+        pl.col("kind").alias("origin"),
+        *(pl.lit(0, pl.Int64).alias(name) for name in zero),
+        *(value.cast(pl.Int64).alias(name) for name, value in amounts.items()),
+    ]
+
+
+def _facts(place: Place, now: datetime) -> list[pl.Expr]:
+    """Give what a new payment takes from its gate and from the clock."""
+    days = {gate.id: business_day(gate, now).isoformat() for gate in place.gates}
+    excess = {gate.id: gate.capabilities.refund_excess_percent for gate in place.gates}
+    gate = pl.col("gate_id")
+    day: pl.Expr = pl.lit(next(iter(days.values())))
+    if len(set(days.values())) > 1:
+        day = gate.replace_strict(days, default=None, return_dtype=pl.String)
+    percent: pl.Expr = pl.lit(next(iter(excess.values())), pl.Int16)
+    if len(set(excess.values())) > 1:
+        percent = gate.replace_strict(excess, default=0, return_dtype=pl.Int16)
+    return [
+        day.alias("business_day"),
+        percent.alias("refund_excess_percent"),
+        pl.lit(now.isoformat()).alias("created_at"),
+    ]
 
 
 def business_day(gate: Gate, now: datetime) -> date:
@@ -145,37 +199,35 @@ def business_day(gate: Gate, now: datetime) -> date:
     return local.date() + timedelta(days=1 if has_cut_off and local >= cut_off else 0)
 
 
-def _with_status(rows: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
-    """Add the status that each payment has after its row."""
-    if made.height == rows.height:
-        return made.with_columns(status=payment.status())
-    after = rows.filter(pl.col("is_follow_up")).with_columns(
-        (pl.col(name) + pl.col(f"{name}_by")).alias(name) for name in CHANGED
-    )
-    both = pl.concat([made, after], how="diagonal_relaxed")
-    return both.with_columns(status=payment.status()).sort("id")
-
-
-def _transfers(rows: pl.DataFrame) -> pl.DataFrame:
+def _transfers(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
     """Give the transfers of approved rows: accounts by name."""
     approved = rows.filter(pl.col("result") == "approved")
     found = []
-    for name in approved["kind"].unique(maintain_order=True).to_list():
-        own = approved.filter(pl.col("kind") == name)
-        for number, each in enumerate(registry.kinds()[name].transfers):
-            found.append(
-                own.select(
-                    "merchant_id",
-                    "gate_id",
-                    "currency",
-                    pl.col("id").alias("operation_id"),
-                    pl.lit(number, pl.Int16).alias("number"),
-                    pl.lit(each.debit.value).alias("debit"),
-                    pl.lit(each.credit.value).alias("credit"),
-                    each.amount.cast(pl.Int64).alias("amount_minor"),
-                ).filter(pl.col("amount_minor") > 0)
-            )
+    for name in sorted(kinds):
+        own = approved.filter(pl.col("kind") == name) if len(kinds) > 1 else approved
+        found += [own.select(each).filter(_IS_MOVED) for each in _transfer_columns(name)]
     return pl.concat(found) if found else pl.DataFrame()
+
+
+_IS_MOVED = pl.col("amount_minor") > 0
+
+
+@cache
+def _transfer_columns(kind: str) -> list[list[pl.Expr]]:
+    """Give the columns of each transfer of a kind."""
+    return [
+        [
+            pl.col("merchant_id"),
+            pl.col("gate_id"),
+            pl.col("currency"),
+            pl.col("id").alias("operation_id"),
+            pl.lit(number, pl.Int16).alias("number"),
+            pl.lit(each.debit.value).alias("debit"),
+            pl.lit(each.credit.value).alias("credit"),
+            each.amount.cast(pl.Int64).alias("amount_minor"),
+        ]
+        for number, each in enumerate(registry.kinds()[kind].transfers)
+    ]
 
 
 _SIDES = {

@@ -16,6 +16,7 @@ from paybatch.domain.fields import Field
 from paybatch.domain.reasons import Reason
 from paybatch.flow import vault
 from paybatch.flow.check import Checked
+from paybatch.flow.describe import ERRORS
 from paybatch.flow.engine import Engine
 from paybatch.flow.settle import ended
 from paybatch.store import idempotency, operations
@@ -132,7 +133,17 @@ _KEYED_VALUES = (
     *("payment", "reference", "account_type", "sec_code", "final"),
     *("tax_minor", "surcharge_minor", "tip_minor", "shipping_minor"),
 )
-_OWN = ("id", "merchant_id", "kind", "payment_id")
+_OWN = ("id", "merchant_id", "kind", "payment_id", "idempotency_key")
+_KEY_REASONS = (Reason.KEY_CONFLICT.value, Reason.KEY_RUNNING.value)
+
+
+def taken_keys(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
+    """Give the errors (``describe.ERRORS``) of rows whose idempotency key belongs to another."""
+    wrong = refused.filter(pl.col("reason").is_in(_KEY_REASONS)).select("id", "reason", "message")
+    named = rows.select(
+        "id", "line", value="idempotency_key", column_name=pl.lit("idempotency_key")
+    )
+    return wrong.join(named, on="id", how="inner").select(list(ERRORS))
 
 
 def _answer(row: dict[str, Any], own: dict[str, Any], first_id: int) -> dict[str, Any]:
@@ -154,6 +165,8 @@ def _answer(row: dict[str, Any], own: dict[str, Any], first_id: int) -> dict[str
         "id": row["operation_id"],
         "state": state,
         "reason": reason,
-        "message": f"column idempotency_key: {reason.sentence}" if reason else None,
+        "message": f"column idempotency_key is {own['idempotency_key']}: {reason.sentence}"
+        if reason
+        else None,
         "payment_id": payment_id if state == "replayed" else None,
     }

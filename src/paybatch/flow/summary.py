@@ -9,20 +9,51 @@ from paybatch.store.batches import Batch
 
 
 @dataclass
-class Outcome:
-    """One outcome: how many rows, and the sums by currency in minor units."""
+class Line:
+    """Rows of one kind and currency: how many, and their sums in minor units."""
 
     count: int = 0
-    requested: dict[str, int] = field(default_factory=dict)
-    approved: dict[str, int] = field(default_factory=dict)
+    requested: int = 0
+    approved: int = 0
+
+
+@dataclass
+class Outcome:
+    """One outcome: its rows by kind and currency (None = none given), and why they were refused."""
+
+    lines: dict[tuple[str, str | None], Line] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a tally."""
-        self.count += row["row_count"]
-        currency = row["currency"]
-        if currency:
-            for sums, name in ((self.requested, "requested"), (self.approved, "approved")):
-                sums[currency] = sums.get(currency, 0) + int(row[f"{name}_minor"])
+        line = self.lines.setdefault((row["kind"], row["currency"]), Line())
+        line.count += row["row_count"]
+        line.requested += int(row["requested_minor"])
+        line.approved += int(row["approved_minor"])
+        if row["reason"]:
+            self.reasons[row["reason"]] = self.reasons.get(row["reason"], 0) + row["row_count"]
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        return sum(line.count for line in self.lines.values())
+
+    @property
+    def requested(self) -> dict[str, int]:
+        """What they asked for, by currency in minor units."""
+        return self._sums("requested")
+
+    @property
+    def approved(self) -> dict[str, int]:
+        """What was approved, by currency in minor units."""
+        return self._sums("approved")
+
+    def _sums(self, name: str) -> dict[str, int]:
+        sums: dict[str, int] = {}
+        for (_, currency), line in self.lines.items():
+            if currency is not None and line.count:
+                sums[currency] = sums.get(currency, 0) + getattr(line, name)
+        return sums
 
 
 def summarize(engine: Engine, batch: Batch) -> dict[str, Outcome]:

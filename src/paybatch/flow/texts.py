@@ -11,6 +11,7 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.delimited import FileRefused
 from paybatch.domain.dialect import Dialect
+from paybatch.domain.fields import ROUTING
 
 UNIT = "\x1f"
 NUMBERS = ("card_number", "account_number")
@@ -168,6 +169,9 @@ def to_text(layout: Layout, table: pl.DataFrame, hidden: set[str]) -> pl.DataFra
             cell = pl.when(cell.str.contains(WHOLE_REFERENCE)).then(cell)
         elif f"c{place}" in blank:
             cell = pl.lit("")
+        elif layout.fields.get("routing_number") == f"c{place}":
+            stars = cell.str.replace_all(r"\d", "*")
+            cell = pl.when(cell.str.contains(ROUTING)).then(cell).otherwise(stars)
         cells.append(cell.fill_null(""))
     return table.select("line", pl.concat_str(cells, separator=UNIT).alias("cells"))
 

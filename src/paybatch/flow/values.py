@@ -5,8 +5,11 @@ brand, masked, expiry_month`` and the typed parts of the amount. Where a text is
 value is null, and the check says so.
 """
 
+from functools import cache
+
 import polars as pl
 
+from paybatch import registry
 from paybatch.domain import cards, fields, money
 from paybatch.domain.columns import NEW_PAYMENT
 from paybatch.domain.masking import mask_account, mask_cells, mask_number
@@ -93,7 +96,8 @@ def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
     default = pl.col("merchant_id").replace_strict(
         place.default_gates, default=None, return_dtype=pl.Int32
     )
-    unnamed = pl.when(pl.col("payment").is_not_null()).then(0).otherwise(default)
+    acts = pl.col("payment").is_not_null() & ~pl.col("kind").is_in(_making_kinds())
+    unnamed = pl.when(acts).then(0).otherwise(default)
     if frame["gate"].null_count() == frame.height:
         return frame.with_columns(gate_id=unnamed)
     joined = frame.join(
@@ -105,6 +109,11 @@ def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
     )
     gate = pl.when(pl.col("gate").is_null()).then(unnamed).otherwise(pl.col("named_gate_id"))
     return joined.with_columns(gate_id=gate).drop("named_gate_id")
+
+
+@cache
+def _making_kinds() -> list[str]:
+    return [kind.name for kind in registry.kinds().values() if kind.pays]
 
 
 def _requested() -> pl.Expr:

@@ -18,6 +18,7 @@ from paybatch.flow.settle import Settled, store
 from paybatch.flow.tallies import left_queue, tally
 from paybatch.store import batches, operations
 from paybatch.store.batches import Batch
+from paybatch.store.database import Connection, Row
 
 FAULTS = ["rejected", "declined", "failed"]
 
@@ -62,11 +63,25 @@ def work_chunk(work: Work) -> int | None:
         if settled:
             counted = _counted(settled)
             store(work.engine, connection, settled)
+            _store_errors(connection, work.batch.id, settled)
             operations.insert_tallies(connection, work.batch.id, left_queue(rows))
             operations.insert_tallies(connection, work.batch.id, tally(counted))
             faults = counted.filter(pl.col("state").is_in(FAULTS)).height
         batches.finish_chunk(connection, work.batch.id, chunk.number, faults)
     return rows.height
+
+
+def _store_errors(connection: Connection[Row], batch_id: int, settled: list[Settled]) -> None:
+    """Store what was wrong with the rows that their payment's state refused."""
+    refused = [each.outcomes for each in settled if "column_name" in each.outcomes.columns]
+    for rows in refused:
+        operations.copy_row_errors(
+            connection,
+            rows.select(
+                pl.lit(batch_id).alias("batch_id"),
+                *("line", pl.lit(0).alias("number"), "reason", "column_name", "value", "message"),
+            ),
+        )
 
 
 def _counted(settled: list[Settled]) -> pl.DataFrame:

@@ -49,8 +49,17 @@ class ConstraintError(Exception):
 
 
 def parts_of_url(url: str) -> dict[str, str]:
-    """Take a database's address apart: ``host``, ``port``, ``dbname``, ``user`` and so on."""
-    return {key: str(value) for key, value in conninfo_to_dict(url).items() if value}
+    """Take a database's address apart: ``host``, ``port``, ``dbname``, ``user`` and so on.
+
+    Raises:
+        DatabaseGoneError: It is not an address. It is not shown: it may hold a password.
+    """
+    try:
+        return {key: str(value) for key, value in conninfo_to_dict(url).items() if value}
+    except psycopg.Error:
+        raise DatabaseGoneError(
+            "PAYBATCH_DATABASE_URL is not an address such as postgresql://user@host:5432/name."
+        ) from None
 
 
 def why_no_answer(url: str) -> str | None:
@@ -66,6 +75,7 @@ class Database:
     """A pool of connections to one PostgreSQL database."""
 
     def __init__(self, url: str) -> None:
+        parts_of_url(url)  # a wrong address is said at once, not tried again and again
         self.url = url
         self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
             url,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import psycopg
 
 from paybatch.store import directory
-from paybatch.store.database import ANSWER_SECONDS_MAX
+from paybatch.store.database import ANSWER_SECONDS_MAX, Connection, DatabaseGoneError, Row
 from paybatch.store.statements import statements
 
 _SQL = statements("doctor")
@@ -38,23 +38,33 @@ class DatabaseFacts:
 
 
 def examine(url: str) -> DatabaseFacts:
-    """Ask a database; raises psycopg.Error where it does not answer or refuses a question."""
+    """Ask a database what it is.
+
+    Raises:
+        DatabaseGoneError: It does not answer, or refuses a question; the text is what it says.
+    """
     options = "-c timezone=UTC"  # the seals of the audit trail are over times in UTC
-    with psycopg.connect(url, connect_timeout=ANSWER_SECONDS_MAX, options=options) as connection:
-        rows = connection.execute(_SQL["settings"], {"names": list(SETTINGS)}).fetchall()
-        settings = {str(row[0]): str(row[1]) for row in rows}
-        version = directory.schema_version(connection)
-        if version == 0:
-            return DatabaseFacts(settings=settings, schema_version=0)
-        bound = connection.execute(_SQL["bound"]).fetchone()
-        size = connection.execute(_SQL["room"]).fetchone()
-        assert bound is not None
-        assert size is not None
-        return DatabaseFacts(
-            settings=settings,
-            schema_version=version,
-            key_set_id=bound[0],
-            blob_store_id=bound[1],
-            size_bytes=int(size[0]),
-            broken_seals=len(directory.broken_seals(connection)),
-        )
+    try:
+        with psycopg.connect(
+            url, connect_timeout=ANSWER_SECONDS_MAX, options=options
+        ) as connection:
+            return _facts(connection)
+    except psycopg.Error as error:
+        raise DatabaseGoneError(" ".join(str(error).split())) from error
+
+
+def _facts(connection: Connection[Row]) -> DatabaseFacts:
+    rows = connection.execute(_SQL["settings"], {"names": list(SETTINGS)}).fetchall()
+    settings = {str(row[0]): str(row[1]) for row in rows}
+    version = directory.schema_version(connection)
+    if version == 0:
+        return DatabaseFacts(settings=settings, schema_version=0)
+    key_set_id, blob_store_id = connection.execute(_SQL["bound"]).fetchall()[0]
+    return DatabaseFacts(
+        settings=settings,
+        schema_version=version,
+        key_set_id=key_set_id,
+        blob_store_id=blob_store_id,
+        size_bytes=int(connection.execute(_SQL["room"]).fetchall()[0][0]),
+        broken_seals=len(directory.broken_seals(connection)),
+    )

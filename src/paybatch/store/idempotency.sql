@@ -10,7 +10,8 @@ COPY new_key (merchant_id, face, key, values_hash, operation_id) FROM STDIN (FOR
 
 -- name: keep_keys
 -- Takes the keys that nobody had, in order; of two equal ones in a block the earlier line wins.
--- A key whose operation was cancelled before it was sent is free again.
+-- A key whose operation was cancelled before it was sent is free again. The linter does not know
+-- that i, the row in conflict, is seen there.
 INSERT INTO idempotency AS i (merchant_id, face, key, values_hash, operation_id)
 SELECT DISTINCT ON (merchant_id, face, key) merchant_id, face, key, values_hash, operation_id
 FROM new_key
@@ -19,7 +20,9 @@ ON CONFLICT (merchant_id, face, key) DO UPDATE SET
     values_hash = excluded.values_hash, operation_id = excluded.operation_id
 WHERE EXISTS (
     SELECT 1 FROM outcome AS u
-    WHERE u.merchant_id = i.merchant_id AND u.id = i.operation_id AND u.state = 'cancelled'
+    WHERE
+        u.merchant_id = i.merchant_id AND u.id = i.operation_id  -- noqa: RF01
+        AND u.state = 'cancelled'
 );
 
 -- name: taken_keys

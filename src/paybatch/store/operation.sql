@@ -28,7 +28,7 @@ FROM STDIN (FORMAT csv);
 COPY (
     SELECT
         o.merchant_id, o.id, o.line, o.kind, o.gate_id, o.amount_minor, o.currency,
-        coalesce(o.payment_id, s.payment_id) AS payment_id, s.reason, o.final,
+        coalesce(o.payment_id, s.payment_id) AS payment_id, o.payment_reference, s.reason, o.final,
         encode(uuid_send(o.number_id), 'hex') AS number_id, o.brand, o.masked, o.expiry,
         o.bank_code, o.account_type, o.sec_code, o.has_secret
     FROM operation AS o
@@ -47,7 +47,7 @@ COPY (
 COPY (
     SELECT
         o.merchant_id, o.id, o.line, o.kind, o.gate_id, o.amount_minor, o.currency,
-        NULL AS payment_id, NULL AS reason, o.final,
+        NULL AS payment_id, NULL AS payment_reference, NULL AS reason, o.final,
         encode(uuid_send(o.number_id), 'hex') AS number_id, o.brand, o.masked, o.expiry,
         o.bank_code, o.account_type, o.sec_code, o.has_secret
     FROM operation AS o
@@ -63,7 +63,7 @@ COPY (
 COPY (
     SELECT
         o.merchant_id, o.id, o.line, o.kind, o.gate_id, o.amount_minor, o.currency,
-        s.payment_id, s.reason, o.final,
+        s.payment_id, o.payment_reference, s.reason, o.final,
         encode(uuid_send(o.number_id), 'hex') AS number_id, o.brand, o.masked, o.expiry,
         o.bank_code, o.account_type, o.sec_code, o.has_secret
     FROM operation_subject AS s

@@ -23,6 +23,7 @@ CLAIMED = {
     "requested_minor": pl.Int64(),
     "currency": pl.String(),
     "payment_id": pl.Int64(),
+    "payment_reference": pl.String(),
     "reason": pl.String(),
     "final": pl.Boolean(),
     "number_id": pl.String(),
