@@ -22,10 +22,10 @@ class Sizes:
     many_rows: int = 3_000_000
     captures: int = 500_000
     refunds: int = 50_000
-    plain_rows: int = 1_000
+    plain_rows: int = 500
     calls: int = 500
-    calls_at_once: int = 16_000
-    plain_calls_at_once: int = 3_200
+    calls_at_once: int = 9_600
+    plain_calls_at_once: int = 960
     pgbench_scale: int = 50
     pgbench_seconds: int = 30
 
@@ -33,13 +33,13 @@ class Sizes:
 QUICK = Sizes(
     rows=100_000,
     cards=5_000,
-    many_rows=0,
+    many_rows=200_000,
     captures=50_000,
     refunds=10_000,
-    plain_rows=300,
-    calls=200,
-    calls_at_once=3_200,
-    plain_calls_at_once=960,
+    plain_rows=100,
+    calls=100,
+    calls_at_once=1_600,
+    plain_calls_at_once=320,
     pgbench_scale=10,
     pgbench_seconds=5,
 )

@@ -12,6 +12,7 @@ from rich.table import Table
 from bench.figures import Figure
 
 FOLDER = Path(__file__).parent
+WIDTHS = {"figure": 62, "target": 18}
 HEADINGS = ("figure", "value", "target", "of target", "reached")
 NOTE = """\
 How to read it: every line is one measure of the same run, made in processes as a user starts them.
@@ -51,12 +52,12 @@ def _groups(figures: list[Figure]) -> Iterator[tuple[str, list[Figure]]]:
 
 def show(figures: list[Figure]) -> None:
     """Print the figures as tables."""
-    console = Console(width=110)
+    console = Console(width=124, soft_wrap=False)
     for group, members in _groups(figures):
         table = Table(title=group, title_justify="left", box=None, pad_edge=False)
         for heading in HEADINGS:
             is_text = heading in {"figure", "reached"}
-            width = 52 if heading == "figure" else 14
+            width = WIDTHS.get(heading, 12)
             table.add_column(heading, justify="left" if is_text else "right", width=width)
         for figure in members:
             table.add_row(*_cells(figure))

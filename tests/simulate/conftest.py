@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine, load_batch, open_engine
@@ -70,9 +70,19 @@ class World:
         self.engines.append(opened)
         return opened
 
+    def end(self) -> None:
+        """End every process, and the world."""
+        self.close()
+        name = conninfo_to_dict(self.database_url)["dbname"]
+        postgres = make_conninfo(self.database_url, dbname="postgres")
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        shutil.rmtree(self.home, ignore_errors=True)
+
     def close(self) -> None:
         for each in self.engines:
             each.close()
+        self.engines.clear()
 
     def batch_ids(self) -> list[int]:
         with psycopg.connect(self.database_url) as connection:
@@ -91,6 +101,7 @@ class World:
         target = io.BytesIO()
         report(engine, load_batch(engine, batch_id), find_place(engine, "local"), target)
         found["result"] = target.getvalue()
+        engine.close()
         found["uploads"] = [path.name for path in (self.home / "blobs").rglob("upload/*")]
         return found
 
@@ -127,21 +138,19 @@ def seed(server: str) -> Iterator[World]:
 @pytest.fixture
 def worlds(server: str, seed: World, tmp_path: Path) -> Iterator[Callable[[], World]]:
     """Give a function that makes a new world, equal to all others."""
-    made: list[tuple[str, World]] = []
+    made: list[World] = []
     postgres = make_conninfo(server, dbname="postgres")
 
     def make() -> World:
         name = f"world_{os.getpid()}_{next(_worlds)}"
-        template = psycopg.conninfo.conninfo_to_dict(seed.database_url)["dbname"]
+        template = conninfo_to_dict(seed.database_url)["dbname"]
         with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         home = tmp_path / name
         shutil.copytree(seed.home, home)
-        made.append((name, World(make_conninfo(server, dbname=name), home)))
-        return made[-1][1]
+        made.append(World(make_conninfo(server, dbname=name), home))
+        return made[-1]
 
     yield make
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        for name, world in made:
-            world.close()
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    for world in made:
+        world.end()

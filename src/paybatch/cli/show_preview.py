@@ -4,7 +4,7 @@ from typing import Any
 
 from paybatch.cli.opening import batch_name
 from paybatch.cli.output import amount, say, show_facts, show_table
-from paybatch.flow.engine import Engine
+from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.preview import LISTED, Preview
 
 LARGEST = 5
@@ -85,11 +85,14 @@ def _show_overlaps(engine: Engine, found: Preview) -> None:
     """Say what looks as if it had been handed in before."""
     if found.earlier or found.seen:
         say("")
-    for batch in found.earlier:
-        say(
-            f"The same file was handed in before, as batch {batch_name(engine, batch)}: "
-            "`paybatch run` refuses it without --again"
-        )
-    for batch, rows in found.seen.items():
-        noun = "reference of this file is" if rows == 1 else "references of this file are"
-        say(f"{rows:,} {noun} in batch {batch_name(engine, batch)} too")
+    for batch_id in found.earlier:
+        say(f"Seen before: the same file as {_batch(engine, batch_id)}. It runs with --again only.")
+    for batch_id, rows in found.seen.items():
+        noun = "reference stands" if rows == 1 else "references stand"
+        say(f"Seen before: {rows:,} {noun} in {_batch(engine, batch_id)} too.")
+
+
+def _batch(engine: Engine, batch_id: int) -> str:
+    batch = load_batch(engine, batch_id)
+    name = batch_name(engine, batch_id)
+    return f"batch {name} ({batch.state}, {batch.file_name}, {batch.created_at:%Y-%m-%d %H:%M})"

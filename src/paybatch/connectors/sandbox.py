@@ -14,6 +14,7 @@ Source: 123checkout, test data; the amounts are our own.
 """
 
 from collections.abc import Iterator
+from functools import cache
 
 import polars as pl
 
@@ -60,7 +61,9 @@ _CVV = {"200": "N", "201": "U", "301": "S", "2000": "N", "2011": "U", "3011": "S
 _POSTAL_CODES = {"20000": "N", "20001": "U"}
 
 
+@cache
 def _response() -> pl.Expr:
+    """Give the response that a call's triggers ask for; approved without any."""
     value, verb = pl.col("test_value"), pl.col("verb")
     takes = verb.is_in(["sale", "authorize", "verify", "credit"])
     refused_refund = (verb == "refund") & (pl.col("payment_test_value") == _REFUNDS_DECLINE)
@@ -86,27 +89,34 @@ def _answered(column: str, answers: dict[str, str], otherwise: str) -> pl.Expr:
     return pl.when(given.is_not_null()).then(answer)
 
 
-def _send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Answer a table of calls at once: the answer depends on the call alone."""
-    approved = pl.col("response").is_in([Response.APPROVED, Response.PARTIALLY_APPROVED])
-    half = pl.col("response") == Response.PARTIALLY_APPROVED
+@cache
+def _answer() -> list[pl.Expr]:
+    """Give the columns of a reply; the answer depends on the call alone."""
+    response = pl.col("response")
+    approved = response.is_in([Response.APPROVED, Response.PARTIALLY_APPROVED])
+    half = response == Response.PARTIALLY_APPROVED
     halved = pl.max_horizontal(pl.col("amount_minor") // 2, 1)  # an approval of nothing is none
     amount = pl.when(half).then(halved).otherwise(pl.col("amount_minor"))
     result = pl.when(approved).then(pl.lit(Result.APPROVED)).otherwise(pl.lit(Result.DECLINED))
-    codes = {response: code for response, (code, _) in _CODES.items()}
-    texts = {response: text for response, (_, text) in _CODES.items()}
+    codes = {each: code for each, (code, _) in _CODES.items()}
+    texts = {each: text for each, (_, text) in _CODES.items()}
     number = (pl.col("operation") % 1000).cast(pl.String).str.zfill(3)
-    yield calls.with_columns(response=_response()).select(
-        "operation",
-        result=result,
-        approved_minor=pl.when(approved).then(amount).otherwise(0),
-        response="response",
-        processor_code=pl.col("response").replace_strict(codes, return_dtype=pl.String),
-        processor_text=pl.col("response").replace_strict(texts, return_dtype=pl.String),
-        approval_code=pl.when(approved).then(pl.lit("TAS") + number),
-        avs_result=_answered("billing_postal_code", _POSTAL_CODES, "Y"),
-        cvv_result=_answered("cvv", _CVV, "M"),
-    )
+    return [
+        pl.col("operation"),
+        result.alias("result"),
+        pl.when(approved).then(amount).otherwise(0).alias("approved_minor"),
+        response,
+        response.replace_strict(codes, return_dtype=pl.String).alias("processor_code"),
+        response.replace_strict(texts, return_dtype=pl.String).alias("processor_text"),
+        pl.when(approved).then(pl.lit("TAS") + number).alias("approval_code"),
+        _answered("billing_postal_code", _POSTAL_CODES, "Y").alias("avs_result"),
+        _answered("cvv", _CVV, "M").alias("cvv_result"),
+    ]
+
+
+def _send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Answer a table of calls at once."""
+    yield calls.with_columns(response=_response()).select(_answer())
 
 
 CONNECTOR = Connector(

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import polars as pl
+
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import accept as accepting
 from paybatch.flow import control
@@ -90,24 +92,29 @@ def _accepted(engine: Engine, batch_id: int, place: Place, listener: Listener) -
         if batch.state == BatchState.CHECKING:
             accepting.accept(engine, batch, place, listener.accepted)
             batch = load_batch(engine, batch_id)
-            refusal = refusal_of(engine, batch, place)
+            bad = foreseen(engine, batch, place) if batch.policy == ALL_OR_NONE else None
+            refusal = refusal_of(engine, batch, bad)
             if refusal is None:
                 move(engine, batch_id, BatchState.READY)
             else:
-                control.cancel_rows(engine, batch)
+                control.cancel_rows(engine, batch, bad)
                 move(engine, batch_id, BatchState.REFUSED, refusal=refusal, holds_content=False)
     return load_batch(engine, batch_id)
 
 
-def refusal_of(engine: Engine, batch: Batch, place: Place) -> str | None:
-    """Say why the policy refuses an accepted batch as a whole; None = it does not."""
-    if batch.policy != ALL_OR_NONE:
+def refusal_of(engine: Engine, batch: Batch, foreseen_rows: pl.DataFrame | None) -> str | None:
+    """Say why the policy refuses an accepted batch as a whole; None = it does not.
+
+    ``foreseen_rows`` are those that their payments would refuse; None = the policy does not ask.
+    """
+    if foreseen_rows is None:
         return None
     found = summarize(engine, batch).get("rejected")
-    bad = (found.count if found else 0) + len(foreseen(engine, batch, place))
+    bad = (found.count if found else 0) + foreseen_rows.height
     if not bad:
         return None
-    return f"{bad} of {batch.row_count} rows fail a check, and the policy is all-or-none."
+    rows = f"{bad:,} of {batch.row_count:,} rows fail" if bad > 1 else "One row fails"
+    return f"{rows} a check, and the policy is all-or-none."
 
 
 def approve(engine: Engine, batch: Batch) -> Batch:

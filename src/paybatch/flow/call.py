@@ -9,6 +9,7 @@ Calls need no batch row: their ids come from a block of ids that this process ta
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -122,22 +123,20 @@ class Caller:
     def _stored(
         self, connection: Connection[Row], origin: Origin, rows: pl.DataFrame
     ) -> list[dict[str, Any]]:
-        refused = [rejected(rows, origin.now)]
+        refused = []
+        if not rows["accepted"].all():
+            refused.append(rejected(rows, origin.now))
         if rows["idempotency_key"].count():
             refused.append(replayed(connection, origin, rows))
-        outcomes = pl.concat(refused, how="diagonal_relaxed")
-        if not outcomes.is_empty():
+        if refused:
+            outcomes = pl.concat(refused, how="diagonal_relaxed")
             rows = rows.with_columns(accepted=~pl.col("id").is_in(outcomes["id"].implode()))
             operations.copy_outcomes(connection, outcomes)
-        operations.copy_operations(connection, rows.with_columns(has_secret=pl.lit(value=False)))
-        settled = self._rounds(connection, rows.filter("accepted"))
+        operations.copy_operations(connection, rows)
+        settled = self._rounds(connection, rows.filter("accepted") if refused else rows)
         if settled:
             store(self._engine, connection, settled)
-        done = pl.concat(
-            [_answer_of(each) for each in (outcomes, *(s.outcomes for s in settled))],
-            how="diagonal_relaxed",
-        )
-        return self._answers(done.sort("id"))
+        return self._answers([*refused, *(each.outcomes for each in settled)])
 
     def _rounds(self, connection: Connection[Row], rows: pl.DataFrame) -> list[Settled]:
         if rows.is_empty():
@@ -150,21 +149,24 @@ class Caller:
             for name in sorted(wanted)
         ]
         rows = _with_subjects(connection, rows)
-        claim = rows.with_columns(requested_minor="amount_minor").select(
-            *CLAIMED, *details, cvv="card_cvv"
-        )
+        claim = rows.select(*CLAIMED, *details, cvv="card_cvv")
         book = Book(self._place, locked(connection, claim))
         sender = Sender(self._engine, self._place)
-        is_ordered = claim.height > 1
+        # Calls of one group may act on the same payment.
+        is_ordered = claim["payment_id"].count() > 1
         return in_rounds(book, claim, sender.send, self._engine.clock(), is_ordered=is_ordered)
 
-    def _answers(self, done: pl.DataFrame) -> list[dict[str, Any]]:
+    def _answers(self, outcomes: list[pl.DataFrame]) -> list[dict[str, Any]]:
+        """Give the answers in the order of the calls."""
         ids = self._engine.public_ids
-        named = done.with_columns(
-            operation=ids.encode(done["id"], "op", Shape.NATIVE),
-            payment=ids.encode(done["payment_id"], "pay", Shape.NATIVE),
-        )
-        return named.drop("id", "payment_id").to_dicts()
+        found = []
+        for row in (row for each in outcomes for row in each.select(_ANSWER).to_dicts()):
+            number, payment = row.pop("id"), row.pop("payment_id")
+            named = {"operation": ids.encode_one(number, "op", Shape.NATIVE), "payment": None}
+            if payment is not None:
+                named["payment"] = ids.encode_one(int(payment), "pay", Shape.NATIVE)
+            found.append((number, {**named, **row}))
+        return [answer for _, answer in sorted(found, key=itemgetter(0))]
 
     def _take_lines(self, count: int) -> tuple[int, int]:
         """Take numbers for calls: the block, and the first line in it."""
@@ -195,10 +197,9 @@ def _layout(columns: tuple[str, ...]) -> Layout:
 
 def _with_subjects(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
     """Find the payments that rows name by reference."""
-    rows = rows.with_columns(reason=pl.lit(None, pl.String))
-    named = rows.filter(acts_on_payment() & pl.col("payment_reference").is_not_null())
-    if named.is_empty():
+    if not rows["payment_reference"].count():
         return rows
+    named = rows.filter(acts_on_payment() & pl.col("payment_reference").is_not_null())
     found = []
     for (merchant_id,), group in named.partition_by("merchant_id", as_dict=True).items():
         texts = group["payment_reference"].unique().to_list()
@@ -223,10 +224,4 @@ def _with_subjects(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFr
         .then(pl.lit(Reason.REFERENCE_AMBIGUOUS.value))
         .when(by_name & pl.col("found").is_null())
         .then(pl.lit(Reason.REFERENCE_UNKNOWN.value)),
-    )
-
-
-def _answer_of(outcomes: pl.DataFrame) -> pl.DataFrame:
-    return outcomes.select(_ANSWER).with_columns(
-        pl.col("id", "payment_id", "approved_minor").cast(pl.Int64)
     )

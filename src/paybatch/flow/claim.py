@@ -73,10 +73,11 @@ class Round:
 
 def claim_once(book: Book, operations: pl.DataFrame) -> Round:
     """Claim a chunk in which every payment occurs once."""
+    if not operations["payment_id"].count() and not operations["reason"].count():
+        none = operations.clear()
+        return Round(operations.with_columns(amount_minor="requested_minor"), none, none)
     acts = operations.filter(acts_on_payment())
     new = operations.filter(~acts_on_payment()).with_columns(amount_minor="requested_minor")
-    if acts.is_empty():
-        return Round(new, acts, acts)
     rows = book.judge(acts)
     good = pl.col("refusal").is_null()
     calls = pl.concat([new, rows.filter(good)], how="diagonal")

@@ -5,6 +5,7 @@ import polars as pl
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import receive
 from paybatch.flow.engine import Engine, load_batch, move
+from paybatch.flow.foresee import REFUSED
 from paybatch.flow.rounds import claimed
 from paybatch.flow.settle import ended
 from paybatch.flow.tallies import left_queue, tally
@@ -76,8 +77,11 @@ def calm(engine: Engine, batch_id: int) -> Batch:
     return load_batch(engine, batch_id)
 
 
-def cancel_rows(engine: Engine, batch: Batch) -> None:
-    """Give every accepted row that was not claimed the outcome cancelled, chunk by chunk."""
+def cancel_rows(engine: Engine, batch: Batch, refused: pl.DataFrame | None = None) -> None:
+    """Give every accepted row that was not claimed the outcome cancelled, chunk by chunk.
+
+    Those of ``refused`` (``line, reason, message``) become rejected: they are why it is cancelled.
+    """
     while True:
         with engine.database.transaction() as connection:
             chunk = batches.loaded_chunk(connection, batch.id)
@@ -85,15 +89,22 @@ def cancel_rows(engine: Engine, batch: Batch) -> None:
                 return
             rows = claimed(connection, batch, chunk)
             if not rows.is_empty():
-                gone = rows.with_columns(
-                    amount_minor=pl.col("requested_minor"),
-                    state=pl.lit("cancelled"),
-                    reason=pl.lit(None, pl.String),
-                )
+                gone = _ended_unsent(rows, refused)
                 operations.copy_outcomes(connection, ended(gone, engine.clock()))
                 operations.insert_tallies(connection, batch.id, left_queue(rows))
                 operations.insert_tallies(connection, batch.id, tally(gone))
             batches.cancel_chunk(connection, batch.id, chunk.number)
+
+
+def _ended_unsent(rows: pl.DataFrame, refused: pl.DataFrame | None) -> pl.DataFrame:
+    """Give rows their state, and their reason and message where it is rejected."""
+    wrong = pl.DataFrame(schema=REFUSED) if refused is None else refused
+    joined = rows.drop("reason").join(wrong, on="line", how="left", maintain_order="left")
+    rejected = pl.when(pl.col("reason").is_not_null()).then(pl.lit("rejected"))
+    return joined.with_columns(
+        amount_minor=pl.col("requested_minor"),
+        state=rejected.otherwise(pl.lit("cancelled")),
+    )
 
 
 def forget(engine: Engine, batch_id: int) -> None:

@@ -14,8 +14,13 @@ from paybatch.store import batches
 from paybatch.store.batches import Batch
 
 JUDGED = {
-    **{"line": pl.Int64, "kind": pl.String, "state": pl.String, "reason": pl.String},
-    **{"message": pl.String, "currency": pl.String, "amount_minor": pl.Int64},
+    "line": pl.Int64,
+    "kind": pl.String,
+    "state": pl.String,
+    "reason": pl.String,
+    "message": pl.String,
+    "currency": pl.String,
+    "amount_minor": pl.Int64,
 }
 REFUSED = {"line": pl.Int64, "reason": pl.String, "message": pl.String}
 
@@ -48,13 +53,15 @@ def refused_in(engine: Engine, book: Book, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:
-    """Give the rows of an accepted batch that would be refused (``line, reason, message``)."""
+    """Give the rows of an accepted batch that would be refused, shaped as ``REFUSED``."""
     if not batch.has_subjects:
         return pl.DataFrame(schema=REFUSED)
     found = []
     with engine.database.transaction() as connection:
         chunks = batches.list_chunks(connection, batch.id)
     for chunk in chunks:
+        if chunk.state != "loaded":
+            continue  # refused and counted before a crash
         with engine.database.transaction() as connection:
             rows = claimed(connection, batch, chunk)
             if not rows.is_empty():

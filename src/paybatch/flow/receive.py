@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from paybatch import registry
 from paybatch.domain.delimited import Delimited, FileRefused, open_delimited
 from paybatch.domain.dialect import Dialect
+from paybatch.domain.masking import mask_text
 from paybatch.domain.unpack import unpack
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
-from paybatch.flow.texts import Layout, lay_out
+from paybatch.flow.texts import Layout, lay_out, told
 from paybatch.store import batches, directory
 from paybatch.store.database import ConstraintError
 from paybatch.store.keys import FileHasher
+
+
+_FILE_NAME_CHARACTERS_MAX = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,27 +53,34 @@ def choose_dialect(names: list[str], wanted: str | None) -> Dialect:
 
     Raises:
         RequestWrongError: No dialect has that name.
-        FileRefused: ``dialect_unknown``: no dialect knows these columns.
+        FileRefused: ``dialect_unknown``: no dialect knows these columns; ``dialect_ambiguous``:
+            several know them equally well.
     """
     known = registry.dialects()
     if wanted is not None:
         if wanted not in known:
             raise RequestWrongError(f"There is no dialect {wanted!r}; known: {', '.join(known)}.")
         return known[wanted]
-    header = set(names)
+    header = {name.lower() for name in names}  # what else is wrong with a name is said later
     scores = {
         name: (len(header & dialect.marks), len(header & set(dialect.columns)))
         for name, dialect in known.items()
     }
-    best = max(scores, key=lambda name: scores[name])
-    if scores[best] == (0, 0):
-        shown = ", ".join(name[:60] for name in names[:10])
+    best = max(scores.values())
+    fitting = [name for name, score in scores.items() if score == best]
+    if best == (0, 0):
         raise FileRefused(
             "dialect_unknown",
-            f"Line 1: no dialect knows these columns: {shown}. See `paybatch dialects`; a sample "
-            "file of each comes from `paybatch sample DIALECT`.",
+            f"Line 1 must hold the column names; no dialect knows these: {told(names)}. See "
+            "`paybatch dialects`; a sample file of each comes from `paybatch sample DIALECT`.",
         )
-    return known[best]
+    if len(fitting) > 1:
+        raise FileRefused(
+            "dialect_ambiguous",
+            f"Line 1: the columns fit several dialects: {', '.join(fitting)}. Name one of them "
+            "with `--dialect`: their amounts may mean different things.",
+        )
+    return known[fitting[0]]
 
 
 def open_file(
@@ -85,7 +96,7 @@ def open_file(
             f"There is no kind {request.kind!r}; known: {', '.join(registry.kinds())}."
         )
     opened = open_delimited(
-        unpack(source, max_bytes=engine.settings.file_bytes_max),
+        unpacked(engine, source),
         max_columns=engine.settings.columns_max,
         lines_per_block=rows_per_block,
     )
@@ -106,16 +117,14 @@ def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
     counted = Counted(source, engine.keys.file_hasher())
     name = blob_name(batch_id)
     try:
-        byte_count = engine.blobs.put_encrypted(
-            name, unpack(counted, max_bytes=engine.settings.file_bytes_max), key
-        )
+        byte_count = engine.blobs.put_encrypted(name, unpacked(engine, counted), key)
         values = {
             "id": batch_id,
             "sender_id": place.sender_id,
             "merchant_id": place.merchant_id,
             "gate_id": place.gate_id,
             "kind": request.kind,
-            "file_name": request.file_name,
+            "file_name": _kept_name(request.file_name),
             "content_hash": counted.hasher.hexdigest(),
             "byte_count": byte_count,
             "policy": request.policy,
@@ -129,6 +138,29 @@ def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
         engine.blobs.delete(name)
         raise
     return batch_id
+
+
+def unpacked(engine: Engine, source: Iterable[bytes]) -> Iterator[bytes]:
+    """Take the file out of an upload, and hold it to the limit of size.
+
+    Raises:
+        FileRefused: As `unpack`, or ``file_too_large``.
+    """
+    bytes_max = engine.settings.file_bytes_max
+    size = 0
+    for piece in unpack(source, max_bytes=bytes_max):
+        size += len(piece)
+        if size > bytes_max:
+            raise FileRefused(
+                "file_too_large", f"The file is larger than {bytes_max:,} bytes, the limit."
+            )
+        yield piece
+
+
+def _kept_name(file_name: str) -> str:
+    """Make a file's name fit to be stored: it may hold a card number, or bytes that are no text."""
+    text = file_name.encode(errors="replace").decode().replace("\0", "?")
+    return mask_text(text)[:_FILE_NAME_CHARACTERS_MAX]
 
 
 def blob_name(batch_id: int) -> str:

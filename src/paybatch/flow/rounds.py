@@ -131,9 +131,9 @@ def _refused(outcomes: pl.DataFrame) -> Settled:
 
 def locked(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
     """Lock the payments that the rows act on."""
-    wanted = rows.filter(acts_on_payment() & pl.col("payment_id").is_not_null())
-    if wanted.is_empty():
+    if not rows["payment_id"].count():
         return pl.DataFrame(schema=payments.LOCKED)
+    wanted = rows.filter(acts_on_payment() & pl.col("payment_id").is_not_null())
     return payments.lock_payments(connection, wanted.select(KEY).unique().sort(KEY))
 
 

@@ -61,9 +61,7 @@ def ended(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
 
 def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: datetime) -> Settled:
     """Work out what replies change. ``calls`` have ``id``; new payments have no ``payment_id``."""
-    rows = calls.drop("reason", "status", strict=False).join(
-        replies, left_on="id", right_on="operation", how="inner", maintain_order="left"
-    )
+    rows = _answered(calls, replies)
     kinds = frozenset(rows["kind"].unique().to_list())
     creating = frozenset(name for name in kinds if registry.kinds()[name].pays)
     if creating == kinds:
@@ -77,6 +75,16 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
     )
 
 
+def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
+    """Put each call and its reply side by side."""
+    calls = calls.drop("reason", "status", strict=False)
+    if calls["id"].equals(replies["operation"]):
+        return calls.hstack(replies.get_columns()[1:])
+    return calls.join(
+        replies, left_on="id", right_on="operation", how="inner", maintain_order="left"
+    )
+
+
 def _both(new: Settled, acts: Settled) -> Settled:
     outcomes = pl.concat([new.outcomes, acts.outcomes], how="diagonal_relaxed").sort("id")
     transfers = [each for each in (new.transfers, acts.transfers) if not each.is_empty()]
@@ -86,10 +94,9 @@ def _both(new: Settled, acts: Settled) -> Settled:
 
 def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that make payments."""
-    fixed = _at(now)
-    rows = rows.with_columns(*_approved(), *_facts(place, now), payment_id="id")
-    made = rows.with_columns(_amounts_of_new(kinds)).with_columns(_status(), *fixed)
-    outcomes = made.select(*_KEPT, amount_minor="amount_minor", state="result")
+    rows = rows.with_columns(*_approved(), *_facts(place, now), *_at(now), payment_id="id")
+    made = rows.with_columns(_amounts_of_new(kinds))
+    outcomes = made.select(_kept())
     return Settled(
         outcomes=outcomes,
         made=made,
@@ -108,9 +115,7 @@ def _settle_follow_ups(rows: pl.DataFrame, kinds: frozenset[str], now: datetime)
     )
     rows = in_sequence(placed)
     after = rows.with_columns((pl.col(n) + pl.col(f"{n}_by")).alias(n) for n in CHANGED)
-    outcomes = after.with_columns(_status(), *_at(now)).select(
-        *_KEPT, amount_minor="amount_minor", state="result"
-    )
+    outcomes = after.with_columns(_at(now)).select(_kept())
     changes = rows.group_by(KEY).agg(pl.col(f"{n}_by").sum().alias(n) for n in CHANGED)
     return Settled(
         outcomes=outcomes,
@@ -121,9 +126,8 @@ def _settle_follow_ups(rows: pl.DataFrame, kinds: frozenset[str], now: datetime)
     )
 
 
-# What of a settled row its outcome and its tally keep.
 _KEPT = (
-    *("merchant_id", "id", "kind", "currency", "reason", "message", "payment_id", "status"),
+    *("merchant_id", "id", "kind", "currency", "amount_minor", "reason", "message", "payment_id"),
     *("approved_minor", "response", "processor_code", "processor_text", "approval_code"),
     *("avs_result", "cvv_result", "settled_at"),
 )
@@ -147,8 +151,10 @@ def _approved() -> tuple[pl.Expr, ...]:
 
 
 @cache
-def _status() -> pl.Expr:
-    return payment.status().alias("status")
+def _kept() -> list[pl.Expr]:
+    """Give what of a settled row its outcome and its tally keep."""
+    kept = [pl.col(name) for name in _KEPT]
+    return [*kept, payment.status().alias("status"), pl.col("result").alias("state")]
 
 
 @cache

@@ -20,30 +20,38 @@ def keep_numbers(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:
     A short transaction of its own, numbers in the order of their keys, so that two blocks at once
     do not wait for each other in a circle. Numbers that this process has seen are not sent again.
     """
-    account = pl.concat_str("routing_number", pl.lit(":"), "account_number")
-    rows = rows.with_columns(number=pl.coalesce("card_number", account))
-    if not rows["number"].count():
-        return rows.drop("number", "card_number", "account_number")
-    ids = engine.keys.fingerprints(rows["number"])
-    rows = rows.with_columns(number_id=pl.coalesce(pl.lit(ids), "number_id"))
-    _keep_new(engine, rows.filter(pl.col("number").is_not_null()))
-    return rows.drop("number", "card_number", "account_number")
+    numbers_of = rows.select(_NUMBER).to_series()
+    if not numbers_of.count():
+        return rows.drop("card_number", "account_number")
+    ids = engine.keys.fingerprints(numbers_of)
+    given = ids.to_list()
+    keys = set(zip(rows["merchant_id"].to_list(), given, strict=True)) - engine.known_numbers
+    if any(number_id is not None for _, number_id in keys):
+        _keep_new(engine, rows.with_columns(number=numbers_of, id=ids), keys)
+    known = rows["number_id"] if numbers_of.null_count() else None
+    return rows.drop("card_number", "account_number").with_columns(
+        number_id=ids if known is None else ids.zip_with(ids.is_not_null(), known)
+    )
 
 
-def _keep_new(engine: Engine, rows: pl.DataFrame) -> None:
+# An account number means something at its bank only.
+_NUMBER = pl.coalesce(
+    "card_number", pl.concat_str("routing_number", pl.lit(":"), "account_number")
+).alias("number")
+
+
+def _keep_new(engine: Engine, rows: pl.DataFrame, keys: set[tuple[int, str]]) -> None:
     distinct = rows.select(
-        "merchant_id", "number", "brand", "masked", id="number_id", bank_code="routing_number"
+        "merchant_id", "number", "id", "brand", "masked", bank_code="routing_number"
     ).unique(["merchant_id", "id"])
-    keys = list(zip(distinct["merchant_id"], distinct["id"], strict=True))
-    fresh = distinct.filter(pl.Series([key not in engine.known_numbers for key in keys]))
-    if fresh.is_empty():
-        return
+    pairs = zip(distinct["merchant_id"].to_list(), distinct["id"].to_list(), strict=True)
+    fresh = distinct.filter(pl.Series([pair in keys for pair in pairs])).drop_nulls("number")
     sealed = engine.keys.seal_numbers(fresh["number"], fresh["id"])
     with engine.database.transaction() as connection:
         numbers.keep_numbers(connection, fresh.with_columns(sealed=sealed))
     if len(engine.known_numbers) > KNOWN_MAX:
         engine.known_numbers.clear()
-    engine.known_numbers.update(keys)
+    engine.known_numbers.update(key for key in keys if key[1] is not None)
 
 
 def seal_secrets(key: DataKey, rows: pl.DataFrame, context: str) -> bytes:

@@ -163,11 +163,14 @@ WHERE
     );
 
 -- name: known_references
--- Which of these references the merchant's operations already carry, with their batch.
+-- Which of these references the merchant's operations already carry, with their batch; rows that
+-- were never sent do not count.
 SELECT e.reference, max(e.batch_id) AS batch_id
 FROM operation AS e
+LEFT JOIN outcome AS u ON e.merchant_id = u.merchant_id AND e.id = u.id
 WHERE
     e.merchant_id = %(merchant_id)s AND e.reference = ANY(%(references)s) AND e.accepted
+    AND coalesce(u.state, 'queued') NOT IN ('rejected', 'cancelled')
 GROUP BY e.reference;
 
 -- name: resolve_subjects
