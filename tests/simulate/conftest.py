@@ -20,7 +20,8 @@ from paybatch.flow.place import find_place
 from paybatch.flow.receive import Request
 from paybatch.flow.report import report
 from paybatch.settings import Settings
-from paybatch.store import directory, ledger
+from paybatch.site.migrate import migrate
+from paybatch.store import directory, embedded, ledger
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 HEADER = (
@@ -47,7 +48,10 @@ LEFT = {
     "row_text": "SELECT batch_id, line, cells FROM row_text ORDER BY batch_id, line",
     "idempotency": "SELECT * FROM idempotency ORDER BY key",
     "secret_block": "SELECT * FROM secret_block",
-    "chunk": "SELECT batch_id, number, kind, state, row_count, fault_count FROM chunk ORDER BY 1, 2",
+    "chunk": (
+        "SELECT batch_id, number, kind, state, row_count, fault_count FROM chunk "
+        "ORDER BY batch_id, number"
+    ),
     "audit": "SELECT action, subject FROM audit ORDER BY id",
 }
 _worlds = count(1)
@@ -84,6 +88,11 @@ class World:
             each.close()
         self.engines.clear()
 
+    def rewind(self) -> None:
+        """Give the next batch the number that it has in every other world."""
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute("SELECT setval('batch_number', (SELECT max(id) FROM batch))")
+
     def batch_ids(self) -> list[int]:
         with psycopg.connect(self.database_url) as connection:
             rows = connection.execute("SELECT id FROM batch ORDER BY id").fetchall()
@@ -106,8 +115,10 @@ class World:
         return found
 
 
-def set_up(engine: Engine, earlier: list[str]) -> None:
-    """Make a merchant with a gate and run an earlier file."""
+def set_up(engine: Engine) -> None:
+    """Make a merchant with a gate and payments of an earlier file."""
+    earlier = [f"sale,{500 + n},USD,4111111111111111,12/39,,old-{n},,," for n in range(6)]
+    earlier += [f"authorize,{300 + n},USD,5555555555554444,12/39,,held-{n},,," for n in range(6)]
     gate = {"merchant": "demo", "name": "sandbox", "connector": "sandbox", "mode": "test"}
     values = {**gate, "currencies": ["USD"], "zone": "UTC", "cut_off": "00:00"}
     with engine.database.transaction() as connection:
@@ -127,12 +138,30 @@ def seed(server: str) -> Iterator[World]:
     with psycopg.connect(make_conninfo(server, dbname="postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE paybatch STRATEGY file_copy")
     world = World(make_conninfo(server, dbname=name), home / "home")
-    earlier = [f"sale,{500 + n},USD,4111111111111111,12/39,,old-{n},,," for n in range(6)]
-    earlier += [f"authorize,{300 + n},USD,5555555555554444,12/39,,held-{n},,," for n in range(6)]
-    set_up(world.engine(), earlier)
+    set_up(world.engine())
     world.close()
     yield world
     shutil.rmtree(home)
+
+
+@pytest.fixture
+def shaky(seed: World) -> Iterator[World]:
+    """Give a world on a server of its own, which may be killed."""
+    folder = Path(tempfile.mkdtemp(prefix="paybatch-shaky-"))
+    folder.chmod(0o711)  # the server's own user must be able to pass
+    home = folder / "home"
+    embedded.make_home(home)
+    for name in ("keys", "blobs"):
+        shutil.copytree(seed.home / name, home / name)
+    url = embedded.start(home, settings={"shared_buffers": "128MB"})
+    migrate(url)
+    world = World(url, home)
+    set_up(world.engine())
+    world.close()
+    yield world
+    world.close()
+    embedded.stop(home)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -85,8 +85,12 @@ def resume(name: Id, *, results: running.Results = None, as_json: running.Json =
     steps = Steps()
     with opened() as engine:
         batch = load_batch(engine, batch_number(engine, name))
-        control.resume(engine, batch, _actor())
-        with Progress(steps, is_shown=not as_json) as progress:
+        try:
+            control.resume(engine, batch, _actor())
+        except control.NotNowError as error:
+            fail(str(error))
+        with Progress(steps, is_shown=not as_json) as progress, running.kept(engine, progress):
+            progress.listener.received(batch.id)
             done = batches.go_on(engine, batch.id, progress.listener)
             path = results or Path(f"{name}.results.csv")
             running.write_results(engine, done, path, progress)

@@ -28,7 +28,13 @@ class Progress:
         )
         self._tasks: dict[str, TaskID] = {}
         self._rows = 0
-        self.listener = Listener(began=steps.begin, accepted=self._accepted, settled=self._settled)
+        self.batch_id: int | None = None
+        self.listener = Listener(
+            began=steps.begin,
+            received=self._received,
+            accepted=self._accepted,
+            settled=self._settled,
+        )
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -41,6 +47,9 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+
+    def _received(self, batch_id: int) -> None:
+        self.batch_id = batch_id
 
     def _accepted(self, rows: int) -> None:
         self._rows += rows

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -23,8 +24,10 @@ from paybatch.flow.report import report
 from paybatch.flow.summary import summarize
 from paybatch.settings import Settings
 from paybatch.store.batches import Batch
+from paybatch.store.database import DatabaseGoneError
 
 PIECE_BYTES = 1 << 20
+INTERRUPTED = 130  # what shells use for Ctrl-C
 
 File = Annotated[str, typer.Argument(help="The file; - reads standard input.")]
 Dialect = Annotated[str | None, typer.Option(help="The file's language; default: found out.")]
@@ -103,7 +106,7 @@ def run(
     steps = Steps()
     with opened(settings) as engine:
         place = find_place(engine, settings.sender, merchant, gate)
-        with Progress(steps, is_shown=not as_json) as progress:
+        with Progress(steps, is_shown=not as_json) as progress, kept(engine, progress):
             try:
                 done = batches.run(engine, place, pieces_of(file), request, progress.listener)
             except RequestWrongError as error:
@@ -115,6 +118,20 @@ def run(
             path = results_path(file, batch_name(engine, done.id), results)
             write_results(engine, done, path, progress)
         conclude(engine, done, path, steps.seconds(), as_json=as_json, strict=strict)
+
+
+@contextmanager
+def kept(engine: Engine, progress: Progress) -> Iterator[None]:
+    """Say how a batch goes on, when it is interrupted or the database breaks off."""
+    try:
+        yield
+    except (DatabaseGoneError, KeyboardInterrupt) as error:
+        if progress.batch_id is None:
+            raise
+        name = batch_name(engine, progress.batch_id)
+        said = "Interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+        fail(f"{said} Batch {name} is kept: `paybatch batch resume {name}` takes it on.", code)
 
 
 def refuse(sentence: str, *, as_json: bool) -> NoReturn:

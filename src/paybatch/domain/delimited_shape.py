@@ -18,6 +18,7 @@ _MARKS = (
 _LINE_END = re.compile("\r\n|\n|\r")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _MOST_CONTROL_PERCENT = 1
+_FEW_CONTROL = 3  # so many in a file of few lines are left to their lines
 _NOT_TEXT = "is not text; a text file in UTF-8, UTF-16 or Windows-1252 is allowed."
 
 
@@ -104,12 +105,12 @@ def _is_mostly_utf8(head: bytes) -> bool:
 
 
 def _refuse_binary(header: str, text: str) -> None:
-    found = _CONTROL.search(header)
-    if found:
-        where = f"Line 1, character {found.start() + 1}: a control character; the file"
+    first = _CONTROL.search(header)
+    if first:
+        where = f"Line 1, character {first.start() + 1}: a control character; the file"
         raise FileRefused("not_text", f"{where} {_NOT_TEXT}")
-    share = 100 * len(_CONTROL.findall(text))
-    if share > _MOST_CONTROL_PERCENT * len(text):
+    found = len(_CONTROL.findall(text))
+    if found > _FEW_CONTROL and 100 * found > _MOST_CONTROL_PERCENT * len(text):
         raise FileRefused("not_text", f"The file is full of control characters and {_NOT_TEXT}")
 
 

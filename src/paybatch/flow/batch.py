@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from paybatch.domain.delimited import FileRefused
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import accept as accepting
 from paybatch.flow import control
@@ -31,9 +32,10 @@ def _silent(_: object) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told when a step begins, and how many rows each did, as they come."""
+    """Who is told when a step begins, the batch's id, and how many rows each step did."""
 
     began: Callable[[str], None] = _silent
+    received: Callable[[int], None] = _silent
     accepted: Advance = _silent
     settled: Advance = _silent
 
@@ -54,6 +56,7 @@ def run(
     listener = listener or Listener()
     listener.began("receive")
     batch_id = receiving.receive(engine, place, source, request)
+    listener.received(batch_id)
     return go_on(engine, batch_id, listener)
 
 
@@ -90,16 +93,26 @@ def _accepted(engine: Engine, batch_id: int, place: Place, listener: Listener) -
             move(engine, batch_id, BatchState.CHECKING)
             batch = load_batch(engine, batch_id)
         if batch.state == BatchState.CHECKING:
-            accepting.accept(engine, batch, place, listener.accepted)
+            try:
+                accepting.accept(engine, batch, place, listener.accepted)
+            except FileRefused as error:
+                return _refused(engine, load_batch(engine, batch_id), error.sentence)
             batch = load_batch(engine, batch_id)
             bad = foreseen(engine, batch, place) if batch.policy == ALL_OR_NONE else None
             refusal = refusal_of(engine, batch, bad)
-            if refusal is None:
-                move(engine, batch_id, BatchState.READY)
-            else:
-                control.cancel_rows(engine, batch, bad)
-                move(engine, batch_id, BatchState.REFUSED, refusal=refusal, holds_content=False)
+            if refusal is not None:
+                return _refused(engine, batch, refusal, bad)
+            move(engine, batch_id, BatchState.READY)
     return load_batch(engine, batch_id)
+
+
+def _refused(
+    engine: Engine, batch: Batch, refusal: str, foreseen_rows: pl.DataFrame | None = None
+) -> Batch:
+    """Refuse a batch as a whole: none of its rows was or will be sent."""
+    control.cancel_rows(engine, batch, foreseen_rows)
+    move(engine, batch.id, BatchState.REFUSED, refusal=refusal, holds_content=False)
+    return load_batch(engine, batch.id)
 
 
 def refusal_of(engine: Engine, batch: Batch, foreseen_rows: pl.DataFrame | None) -> str | None:

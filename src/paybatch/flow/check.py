@@ -12,7 +12,6 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import cards
 from paybatch.domain.delimited import Records
-from paybatch.domain.kind import Fault
 from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import precedence_of, sentence_of
 from paybatch.flow import rules
@@ -56,26 +55,27 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
     broken = broken_texts(layout, records.broken)
     texts = to_fields(layout, table)
     values = _marked(place, find_means(engine, typed(place, texts)))
-    faults = rules.faults(
+    ruled = rules.ruled(
         frozenset(values["kind"].drop_nulls().unique().to_list()),
         frozenset(n for n in texts.columns if n != "line" and texts[n].null_count() < len(texts)),
         int(f"{now:%y%m}"),
     )
-    errors = pl.concat([_broken(broken), unfit, _failing(layout, place, values, faults)])
-    errors = errors.sort("line", precedence_of(pl.col("reason")), maintain_order=True)
-    if not broken.is_empty():
+    errors = _failing(layout, place, values, ruled)
+    if not (broken.is_empty() and unfit.is_empty()):
+        errors = pl.concat([_broken(broken), unfit, errors])
         values = pl.concat([values, broken.select("line")], how="diagonal").sort("line")
+    if not errors.is_empty():
+        errors = errors.sort("line", precedence_of(pl.col("reason")), maintain_order=True)
     values = harmless(engine, _with_reasons(values, errors))
     return Checked(values, errors, Records(table, broken, records.blank_lines))
 
 
 def _with_reasons(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
     """Add ``reason`` and ``message``: the first error of each row."""
+    if errors.is_empty():
+        nothing = pl.lit(None, pl.String)
+        return values.with_columns(reason=nothing, message=nothing)
     first = errors.unique("line", keep="first", maintain_order=True)
-    if first.is_empty():
-        return values.with_columns(
-            pl.lit(None, pl.String).alias(name) for name in ("reason", "message")
-        )
     first = first.select("line", "reason", "message")
     return values.join(first, on="line", how="left", maintain_order="left")
 
@@ -118,18 +118,14 @@ def _broken(broken: pl.DataFrame) -> pl.DataFrame:
 
 
 def _failing(
-    layout: Layout, place: Place, values: pl.DataFrame, faults: tuple[Fault, ...]
+    layout: Layout, place: Place, values: pl.DataFrame, ruled: rules.Ruled
 ) -> pl.DataFrame:
     """Find the rows that fail, then say of each what is wrong with it."""
-    flags = values.select(
-        "line",
-        *(each.fails.fill_null(value=False).alias(str(i)) for i, each in enumerate(faults)),
-    )
-    bad = flags.select(pl.any_horizontal(pl.exclude("line"))).to_series()
+    bad = values.select(ruled.any).to_series()
     if not bad.any():
         return pl.DataFrame(schema=ERRORS)
-    rows = values.filter(bad)
-    fails = flags.filter(bad)
+    rows, faults = values.filter(bad), ruled.faults
+    fails = rows.select(ruled.flags)
     return pl.concat(
         [
             describe(layout, place, rows.filter(fails[str(i)]), each)

@@ -20,7 +20,7 @@ from paybatch.flow.follow_up import judged
 from paybatch.flow.place import Place
 from paybatch.store.payments import LOCKED
 
-WINDOW_ROWS = 4_096  # rows of one payment that a round looks at
+WINDOW_ROWS = 1_024  # rows of one payment that a round looks at
 KEY = ["merchant_id", "payment_id"]
 CHANGED = ("captured", "released", "cancelled", "refunded")
 
@@ -84,14 +84,26 @@ def claim_once(book: Book, operations: pl.DataFrame) -> Round:
     return Round(calls, rows.filter(~good), acts.clear())
 
 
-def claim_round(book: Book, operations: pl.DataFrame) -> Round:
-    """Claim the next rows of each payment; ``operations`` are in line order."""
+def windows(operations: pl.DataFrame) -> list[pl.DataFrame]:
+    """Cut rows in line order so that no part has more than ``WINDOW_ROWS`` rows on a payment.
+
+    The parts are worked one after the other: a round costs what its part has, not what is left.
+    """
     subject = pl.when(acts_on_payment()).then(pl.col("payment_id")).otherwise(pl.col("id"))
     rows = operations.with_columns(payment_id=subject)
+    if rows.height <= WINDOW_ROWS:
+        return [rows]
+    window = pl.int_range(pl.len()).over(KEY) // WINDOW_ROWS
+    parts = rows.with_columns(window=window).sort("window", "id").partition_by("window")
+    return [part.drop("window") for part in parts]
+
+
+def claim_round(book: Book, rows: pl.DataFrame) -> Round:
+    """Claim the next rows of each payment of a window; ``rows`` are in line order."""
     place = pl.int_range(pl.len()).over(KEY)
     turned = (pl.col("kind") != pl.col("kind").first().over(KEY)).cum_max().over(KEY)
     alone = ~acts_on_payment() & (place > 0)
-    looked = rows.with_columns(in_run=~turned & ~alone & (place < WINDOW_ROWS))
+    looked = rows.with_columns(in_run=~turned & ~alone)
     run = looked.filter("in_run").drop("in_run")
     waiting = looked.filter(~pl.col("in_run")).drop("in_run")
     new = run.filter(~acts_on_payment()).with_columns(amount_minor="requested_minor")
@@ -132,7 +144,8 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
     """Decide for each row of the runs: send, refuse, or wait for the answers before it.
 
     What is refused as the payment stands is refused for good: an approval of the same kind never
-    allows what was refused before it. Its reason is told when the answers are known.
+    allows what was refused before it. Its reason is told when the answers to the rows before it
+    are known, so behind a row that waits it waits too.
     """
     fits = pl.col("refusal").is_null()
     taken = now.with_columns(approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0))
@@ -143,10 +156,10 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
     frame = now.select(*KEY, fits=fits).with_columns(still=still, first=is_first)
     stopped = (pl.col("fits") & ~pl.col("still") & ~pl.col("first")).cum_max().over(KEY)
     return frame.select(
-        pl.when(~pl.col("fits"))
-        .then(pl.lit("refuse"))
-        .when(stopped)
+        pl.when(stopped)
         .then(pl.lit("wait"))
+        .when(~pl.col("fits"))
+        .then(pl.lit("refuse"))
         .otherwise(pl.lit("send"))
     ).to_series()
 

@@ -89,21 +89,28 @@ def cancel_rows(engine: Engine, batch: Batch, refused: pl.DataFrame | None = Non
                 return
             rows = claimed(connection, batch, chunk)
             if not rows.is_empty():
-                gone = _ended_unsent(rows, refused)
+                gone = _ended_unsent(batch, rows, refused)
                 operations.copy_outcomes(connection, ended(gone, engine.clock()))
                 operations.insert_tallies(connection, batch.id, left_queue(rows))
                 operations.insert_tallies(connection, batch.id, tally(gone))
             batches.cancel_chunk(connection, batch.id, chunk.number)
 
 
-def _ended_unsent(rows: pl.DataFrame, refused: pl.DataFrame | None) -> pl.DataFrame:
-    """Give rows their state, and their reason and message where it is rejected."""
+def _ended_unsent(batch: Batch, rows: pl.DataFrame, refused: pl.DataFrame | None) -> pl.DataFrame:
+    """Give rows their state, and their reason and message where it is rejected.
+
+    A payment that a row of the same batch was to make is not named: it will never be.
+    """
+    unmade = pl.col("payment_id").is_between(
+        operations.operation_id(batch.id, 0), operations.operation_id(batch.id + 1, 0) - 1
+    )
     wrong = pl.DataFrame(schema=REFUSED) if refused is None else refused
     joined = rows.drop("reason").join(wrong, on="line", how="left", maintain_order="left")
     rejected = pl.when(pl.col("reason").is_not_null()).then(pl.lit("rejected"))
     return joined.with_columns(
         amount_minor=pl.col("requested_minor"),
         state=rejected.otherwise(pl.lit("cancelled")),
+        payment_id=pl.when(~unmade).then("payment_id"),
     )
 
 

@@ -3,6 +3,8 @@
 Read-only: it finds the number behind the name, or marks that there is none.
 """
 
+from functools import cache
+
 import polars as pl
 
 from paybatch.flow.engine import Engine
@@ -26,15 +28,15 @@ def find_means(engine: Engine, frame: pl.DataFrame) -> pl.DataFrame:
     Also adds ``card_reference_unknown`` and ``customer_unknown`` (Boolean). The expiry, brand and
     mask of a known means take the place of the row's own.
     """
-    frame = frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in _FOUND.items())
     named = [name for name in ("card_reference", "customer") if frame[name].count()]
-    if named:
-        with engine.database.transaction() as connection:
-            for name in named:
-                find = _by_reference if name == "card_reference" else _by_customer
-                frame = _merge(
-                    frame, find(engine, connection, frame.filter(pl.col(name).is_not_null()))
-                )
+    if not named:
+        return frame.with_columns(_nothing_found())
+    frame = frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in _FOUND.items())
+    with engine.database.transaction() as connection:
+        for name in named:
+            find = _by_reference if name == "card_reference" else _by_customer
+            rows = frame.filter(pl.col(name).is_not_null())
+            frame = _merge(frame, find(engine, connection, rows))
     missing = pl.col("number_id").is_null() & pl.col("merchant_id").is_not_null()
     return frame.with_columns(
         card_reference_unknown=pl.col("card_reference").is_not_null() & missing,
@@ -44,6 +46,15 @@ def find_means(engine: Engine, frame: pl.DataFrame) -> pl.DataFrame:
         masked=pl.coalesce("masked", "found_masked"),
         account_type=pl.coalesce("account_type", "found_account_type"),
     )
+
+
+@cache
+def _nothing_found() -> list[pl.Expr]:
+    unknown = ("card_reference_unknown", "customer_unknown")
+    return [
+        *(pl.lit(None, kind).alias(name) for name, kind in _FOUND.items()),
+        *(pl.lit(value=False).alias(name) for name in unknown),
+    ]
 
 
 def _merge(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:

@@ -127,5 +127,10 @@ def _with_defaults(
     wanted = [each for each in own if (each.name == gate if gate else each.is_default)]
     if not wanted:
         names = ", ".join(each.name for each in own) or "none"
-        raise PlaceUnknownError(f"The merchant has no gate {gate!r}; its gates: {names}.")
+        missing = f"gate {gate!r}" if gate else "default gate"
+        name = merchant or next(iter(merchants))
+        raise PlaceUnknownError(
+            f"Merchant {name!r} has no {missing}; its gates: {names}. "
+            f"Make one with `paybatch gate add {name}`."
+        )
     return Place(sender_id, sender, merchants, tuple(gates), merchant_id, wanted[0].id)

@@ -20,7 +20,6 @@ from paybatch.store import batches, directory
 from paybatch.store.database import ConstraintError
 from paybatch.store.keys import FileHasher
 
-
 _FILE_NAME_CHARACTERS_MAX = 255
 
 

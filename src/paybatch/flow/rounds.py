@@ -21,6 +21,7 @@ from paybatch.flow.claim import (
     claim_once,
     claim_round,
     refused_in_line,
+    windows,
 )
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
@@ -92,6 +93,14 @@ def in_rounds(
     book: Book, rows: pl.DataFrame, send: Send, now: datetime, *, is_ordered: bool
 ) -> list[Settled]:
     """Claim, send and settle until no row is left."""
+    parts = windows(rows) if is_ordered else [rows]
+    each = [_in_rounds(book, part, send, now, is_ordered=is_ordered) for part in parts]
+    return [done for part in each for done in part]
+
+
+def _in_rounds(
+    book: Book, rows: pl.DataFrame, send: Send, now: datetime, *, is_ordered: bool
+) -> list[Settled]:
     claim = claim_round if is_ordered else claim_once
     settled: list[Settled] = []
     while not rows.is_empty():
@@ -103,7 +112,7 @@ def in_rounds(
             settled.append(done)
             if is_ordered and not refused.is_empty():
                 refused = refused_in_line(book, turn, replies)
-            if not turn.later.is_empty():
+            if is_ordered:
                 _keep_book(book, done)
         if not refused.is_empty():
             settled.append(_refused(refuse(refused, now)))

@@ -4,6 +4,7 @@ The faults are made once for a set of kinds and columns and kept: making express
 than a table of one row.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import polars as pl
@@ -134,9 +135,24 @@ def _means_faults(kinds: list[Kind], month: int) -> list[Fault]:
     ]
 
 
+@dataclass(frozen=True)
+class Ruled:
+    """The rules for a set of kinds and columns: the faults, and expressions made from them.
+
+    Attributes:
+        faults: Everything that can be wrong with a row.
+        any: Whether anything is.
+        flags: A column for each fault, named after its place.
+    """
+
+    faults: tuple[Fault, ...]
+    any: pl.Expr
+    flags: tuple[pl.Expr, ...]
+
+
 @lru_cache(maxsize=256)
-def faults(kind_names: frozenset[str], present: frozenset[str], month: int) -> tuple[Fault, ...]:
-    """Give every fault that a row of these kinds can have.
+def ruled(kind_names: frozenset[str], present: frozenset[str], month: int) -> Ruled:
+    """Give the rules for rows of these kinds.
 
     ``present`` names the columns that carry any value; ``month`` is now, as YYMM.
     """
@@ -152,4 +168,7 @@ def faults(kind_names: frozenset[str], present: frozenset[str], month: int) -> t
     always = {"kind", "merchant", "gate", "card_number", "card_expiry", "currency", "amount_minor"}
     needed = always | {"card_cvv", "routing_number", "account_type", "sec_code"}
     needed |= {name for kind in kinds for name in kind.required}
-    return tuple(each for each in found if each.column in present | needed)
+    faults = tuple(each for each in found if each.column in present | needed)
+    fails = [each.fails.fill_null(value=False) for each in faults]
+    flags = tuple(each.alias(str(place)) for place, each in enumerate(fails))
+    return Ruled(faults, pl.any_horizontal(fails), flags)

@@ -33,16 +33,22 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
     absent = [pl.lit(None, pl.String).alias(name) for name in NEEDED if name not in texts.columns]
     frame = _placed(place, texts.with_columns(absent))
     frame = frame.join(place.gate_table, on="gate_id", how="left", maintain_order="left")
-    frame = frame.with_columns(
+    return frame.with_columns(_read()).with_columns(_requested())
+
+
+@cache
+def _read() -> list[pl.Expr]:
+    """Read every value that stands in one column."""
+    currency = pl.coalesce("currency", "gate_currency")
+    return [
         *(_minor(name).alias(f"{name}_value") for name in PARTS),
-        currency_code=pl.coalesce("currency", "gate_currency"),
-        expiry=fields.EXPIRY.read(pl.col("card_expiry")),
-        final_value=pl.col("final") == "true",
-        brand=_brand(),
-        masked=_masked(),
-    )
-    frame = frame.with_columns(exponent=money.exponent_of(pl.col("currency_code")))
-    return frame.with_columns(requested_minor=_requested())
+        currency.alias("currency_code"),
+        money.exponent_of(currency).alias("exponent"),
+        fields.EXPIRY.read(pl.col("card_expiry")).alias("expiry"),
+        (pl.col("final") == "true").alias("final_value"),
+        _brand().alias("brand"),
+        _masked().alias("masked"),
+    ]
 
 
 def harmless(engine: Engine, values: pl.DataFrame) -> pl.DataFrame:
@@ -51,13 +57,13 @@ def harmless(engine: Engine, values: pl.DataFrame) -> pl.DataFrame:
     No name shows a card number. Of wrong rows names are cut, and codes that are not of their form
     and currencies that do not exist go: anything may have been typed there.
     """
-    kept = [kept_names(engine, values[name]) for name in NAMES]
-    values = values.with_columns(
-        *kept, currency_code=pl.when(pl.col("exponent").is_not_null()).then("currency_code")
-    )
+    values = values.with_columns(kept_names(engine, values[name]) for name in NAMES)
     bad = pl.col("reason").is_not_null()
     if values["reason"].null_count() == values.height:
         return values
+    values = values.with_columns(
+        currency_code=pl.when(pl.col("exponent").is_not_null()).then("currency_code")
+    )
     wrong = {
         name: pl.any_horizontal(test(pl.col(name)) for _, test in FIELDS[name].type.faults)
         for name in _CODES
@@ -76,6 +82,8 @@ def kept_names(engine: Engine, names: pl.Series) -> pl.Series:
 
     A name that had to be masked gets a keyed mark of the whole: ``411111******1111#9f...``.
     """
+    if not names.count():
+        return names
     masked = names.to_frame().select(mask_cells(pl.col(names.name))).to_series()
     places = (masked != names).fill_null(value=False).arg_true()
     if places.is_empty():
@@ -116,6 +124,7 @@ def _making_kinds() -> list[str]:
     return [kind.name for kind in registry.kinds().values() if kind.pays]
 
 
+@cache
 def _requested() -> pl.Expr:
     """Give the amount in minor units, from whichever column carries it."""
     exempt = pl.col("surcharge_exempt") == "true"
@@ -130,7 +139,7 @@ def _requested() -> pl.Expr:
         _minor("amount_minor"),
         money.minor_from_decimal(pl.col("amount"), pl.col("exponent")),
         _minor("base_amount_minor") + surcharge + tax,
-    )
+    ).alias("requested_minor")
 
 
 def _brand() -> pl.Expr:

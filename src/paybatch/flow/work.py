@@ -5,6 +5,7 @@ killed when, a chunk is settled wholly or not at all.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import polars as pl
 
@@ -30,25 +31,36 @@ def work(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
         key = engine.keys.unwrap(batch.wrapped_key, receive.blob_name(batch.id))
     shared = Work(engine=engine, batch=batch, place=place, key=key)
     threads = engine.settings.threads
+    stopped = Event()
     with ThreadPoolExecutor(threads) as pool:
-        for each in [pool.submit(_work_chunks, shared, advance) for _ in range(threads)]:
-            each.result()
+        try:
+            for each in [
+                pool.submit(_work_chunks, shared, advance, stopped) for _ in range(threads)
+            ]:
+                each.result()
+        finally:
+            stopped.set()  # one failed, or a person interrupts: the others end after their chunk
 
 
-def _work_chunks(work: Work, advance: Advance) -> None:
-    while (rows := work_chunk(work)) is not None:
-        advance(rows)
+def _work_chunks(work: Work, advance: Advance, stopped: Event) -> None:
+    while not stopped.is_set():
         if _must_stop(work):
             move(work.engine, work.batch.id, BatchState.CANCELLING)
             return
+        rows = work_chunk(work)
+        if rows is None:
+            return
+        advance(rows)
 
 
 def _must_stop(work: Work) -> bool:
+    """Tell whether the policy allows no more claims; it has no say when none is left."""
     policy, _, limit = work.batch.policy.partition("=")
     if policy != "stop-after":
         return False
     with work.engine.database.transaction() as connection:
-        return batches.progress(connection, work.batch.id)[2] >= int(limit)
+        left, _, faults = batches.progress(connection, work.batch.id)
+    return left > 0 and faults >= int(limit)
 
 
 def work_chunk(work: Work) -> int | None:

@@ -1,0 +1,73 @@
+"""The real program: its own process, pipes and exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli_support import GOOD, File
+
+
+def paybatch(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the program in this folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "paybatch", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_sample_runs_through_pipes(environment: None) -> None:
+    sample = paybatch("sample", "native").stdout
+    done = paybatch("run", "-", "--json", "--strict", stdin=sample)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["outcomes"]["approved"]["count"] == len(sample.splitlines()) - 1
+    assert paybatch("ledger", "balance").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["run", "none.csv"], 2),
+        (["run", "bad.csv"], 3),
+        (["kinds"], 0),
+        (["batch", "show", "x"], 1),
+    ],
+)
+def test_exit_codes(file: File, words: list[str], code: int) -> None:
+    file("a,b\n1,2\n", "bad.csv")
+    done = paybatch(*words)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupted_run_says_how_it_goes_on(file: File) -> None:
+    lines = GOOD.splitlines()
+    rows = [lines[1].replace(",A,", f",r{number},") for number in range(60_000)]
+    name = file("\n".join([lines[0], *rows]) + "\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "paybatch", "run", name],
+        env={**os.environ, "PAYBATCH_CHUNK_ROWS": "1000"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and "running" not in paybatch("batch", "list").stdout:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in {0, 130}
+    if process.returncode == 130:
+        assert "paybatch batch resume bat_" in said
+        batch = said.split("Batch ")[1].split()[0]
+        assert paybatch("batch", "resume", batch, "--results", "r.csv").returncode == 0
+        assert len(Path("r.csv").read_text(encoding="utf-8").splitlines()) == 60_001
