@@ -12,7 +12,7 @@ from rich.table import Table
 from bench.figures import Figure
 
 FOLDER = Path(__file__).parent
-WIDTHS = {"figure": 62, "target": 18}
+WIDTHS = {"figure": 62, "target": 16}
 HEADINGS = ("figure", "value", "target", "of target", "reached")
 NOTE = """\
 How to read it: every line is one measure of the same run, made in processes as a user starts them.
@@ -57,7 +57,7 @@ def show(figures: list[Figure]) -> None:
         table = Table(title=group, title_justify="left", box=None, pad_edge=False)
         for heading in HEADINGS:
             is_text = heading in {"figure", "reached"}
-            width = WIDTHS.get(heading, 12)
+            width = WIDTHS.get(heading, 14)
             table.add_column(heading, justify="left" if is_text else "right", width=width)
         for figure in members:
             table.add_row(*_cells(figure))

@@ -13,21 +13,19 @@ from paybatch.flow.engine import Engine
 
 
 @pytest.fixture
-def environment(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point commands at the test's database and home; they work in a folder of their own."""
+def bare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cli:
+    """Give a function that runs a command as the program does; there is no database.
+
+    Commands work in a folder of their own, and with no setting of the person who runs the tests.
+    """
     for name in [name for name in os.environ if name.startswith("PAYBATCH_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("PAYBATCH_DATABASE_URL", str(engine.settings.database_url))
-    monkeypatch.setenv("PAYBATCH_HOME", str(engine.settings.home))
+    monkeypatch.setenv("PAYBATCH_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("PAYBATCH_HOME", str(tmp_path / "bare"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-
-
-@pytest.fixture
-def cli(
-    environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Cli:
-    """Give a function that runs a command as the program does: sentences for errors, exit code."""
 
     def run(*words: str, stdin: str = "") -> Done:
         capsys.readouterr()
@@ -42,7 +40,15 @@ def cli(
 
 
 @pytest.fixture
-def file(environment: None) -> File:
+def cli(bare: Cli, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Give the same on a fresh database, with the home that belongs to it."""
+    monkeypatch.setenv("PAYBATCH_DATABASE_URL", str(engine.settings.database_url))
+    monkeypatch.setenv("PAYBATCH_HOME", str(engine.settings.home))
+    return bare
+
+
+@pytest.fixture
+def file(bare: Cli) -> File:
     """Give a function that writes a file and gives its name."""
 
     def write(text: str, name: str = "file.csv") -> str:

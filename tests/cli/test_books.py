@@ -87,7 +87,7 @@ def test_the_trial_balance_sums_to_zero(cli: Cli, file: File) -> None:
         ),
         (
             "UPDATE balance_delta SET debit_minor = debit_minor + 1 WHERE debit_minor > 0",
-            "all accounts sum to 3 minor units and not to zero",
+            "all accounts sum to 4 minor units and not to zero",
         ),
         ("UPDATE payment SET captured = captured - 1 WHERE captured > 0", "its payments say 249"),
         ("UPDATE payment SET released = 1 WHERE origin = 'authorize'", "its payments say 599"),

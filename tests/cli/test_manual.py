@@ -48,55 +48,55 @@ def test_every_listing_takes_json(words: tuple[str, ...], command: Any) -> None:
         assert "--json" in options
 
 
-def test_help_names_every_command(cli: Cli) -> None:
-    done = cli("--help")
+def test_help_names_every_command(bare: Cli) -> None:
+    done = bare("--help")
     assert done.code == 0
     for words, _ in commands(typer.main.get_command(app)):
         assert words[0] in done.out
 
 
-def test_kinds_are_listed(cli: Cli) -> None:
-    listed = cli("kinds", "--json").json
+def test_kinds_are_listed(bare: Cli) -> None:
+    listed = bare("kinds", "--json").json
     assert [each["id"] for each in listed] == list(registry.kinds())
     assert all(each["state"] == "active" for each in listed)
-    assert "gives money away" in cli("kinds").out
+    assert "gives money away" in bare("kinds").out
 
 
 @pytest.mark.parametrize("name", registry.kinds())
-def test_every_kind_has_a_page(cli: Cli, name: str) -> None:
+def test_every_kind_has_a_page(bare: Cli, name: str) -> None:
     kind = registry.kinds()[name]
-    page = cli("kinds", name).out
+    page = bare("kinds", name).out
     for field in kind.fields:
         assert field.name in page
         assert field.type.allowed in page
     assert kind.document.splitlines()[0] in page
     assert all(word in page for word in (kind.amount.value, kind.permission, kind.risk.value))
-    told = cli("kinds", name, "--json").json
+    told = bare("kinds", name, "--json").json
     assert (told["id"], told["state"], told["opposite"]) == (name, "active", kind.opposite)
 
 
-def test_a_page_says_what_is_required_and_allowed(cli: Cli) -> None:
-    capture = cli("kinds", "capture", "--json").json
+def test_a_page_says_what_is_required_and_allowed(bare: Cli) -> None:
+    capture = bare("kinds", "capture", "--json").json
     required = {each["name"]: each["required"] for each in capture["columns"]}
     assert required["payment"] == "yes"
     assert capture["statuses"] == ["authorized", "partially_captured", "partially_refunded"]
     sale = {
-        each["name"]: each["required"] for each in cli("kinds", "sale", "--json").json["columns"]
+        each["name"]: each["required"] for each in bare("kinds", "sale", "--json").json["columns"]
     }
     assert sale["card_number"] == sale["customer"] == "one means"
     assert sale["card_expiry"] == "with card_number"
 
 
-def test_dialects_are_listed(cli: Cli) -> None:
-    listed = cli("dialects", "--json").json
+def test_dialects_are_listed(bare: Cli) -> None:
+    listed = bare("dialects", "--json").json
     assert [each["id"] for each in listed] == list(registry.dialects())
     assert all(each["source"] and each["marks"] and each["state"] for each in listed)
-    assert "transaction_type" in cli("dialects").out
+    assert "transaction_type" in bare("dialects").out
 
 
 @pytest.mark.parametrize("command", ["kinds", "sample"])
-def test_a_wrong_name_ends_with_2_and_the_known_names(cli: Cli, command: str) -> None:
-    done = cli(command, "nothing")
+def test_a_wrong_name_ends_with_2_and_the_known_names(bare: Cli, command: str) -> None:
+    done = bare(command, "nothing")
     assert (done.code, done.out) == (2, "")
     assert "authorize, capture" in done.err
     assert ("filebatch, native" in done.err) == (command == "sample")

@@ -131,8 +131,6 @@ def test_the_same_file_is_refused_and_again_carries_it_out(cli: Cli, file: File)
         (["run", "nothing.csv"], "There is no file nothing.csv."),
         (["run", "file.csv", "--policy", "stop-after=0"], "is not one of all-or-none"),
         (["run", "file.csv", "--policy", "some"], "is not one of all-or-none"),
-        (["run", "file.csv", "--kind", "pay"], "There is no kind 'pay'"),
-        (["run", "file.csv", "--dialect", "none"], "There is no dialect 'none'"),
         (["run", "file.csv", "--results", "no/such.csv"], "There is no folder no"),
         (["run", "file.csv", "--results", "."], "is a folder"),
         (["run", "file.csv", "--results", "file.csv"], "take the place of the file"),
@@ -142,10 +140,18 @@ def test_the_same_file_is_refused_and_again_carries_it_out(cli: Cli, file: File)
         (["nonsense"], "No such command"),
     ],
 )
-def test_wrong_usage_ends_with_2(cli: Cli, file: File, words: list[str], said: str) -> None:
+def test_wrong_usage_ends_with_2(bare: Cli, file: File, words: list[str], said: str) -> None:
     file(GOOD)
-    done = cli(*words)
+    done = bare(*words)
     assert (done.code, said in done.err) == (2, True), done.err
+
+
+def test_an_unknown_kind_or_dialect_ends_with_2(cli: Cli, file: File) -> None:
+    for command in ("run", "check"):
+        done = cli(command, file(GOOD), "--kind", "pay")
+        assert (done.code, "There is no kind 'pay'" in done.err) == (2, True)
+        done = cli(command, file(GOOD), "--dialect", "none")
+        assert (done.code, "There is no dialect 'none'" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

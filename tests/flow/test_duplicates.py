@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import polars as pl
@@ -11,7 +12,7 @@ import pytest
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import batch as batches
 from paybatch.flow import control
-from paybatch.flow.engine import Engine, move
+from paybatch.flow.engine import Engine, load_batch, move
 from paybatch.flow.place import Place
 from paybatch.flow.receive import Request, SeenBeforeError, receive
 from paybatch.flow.report import report
@@ -34,7 +35,7 @@ def file_of(*rows: str) -> list[bytes]:
 
 
 def request(**options: object) -> Request:
-    return Request(file_name="same.csv", **options)  # type: ignore[arg-type] - options of Request
+    return replace(Request(file_name="same.csv"), **options)  # type: ignore[arg-type]  # its options
 
 
 def result_of(engine: Engine, place: Place, done: Batch) -> pl.DataFrame:
@@ -148,7 +149,7 @@ def test_a_cancelled_batch_holds_its_content_when_it_sent_something(
     early = receive(engine, place, file_of(SALE), request())
     move(engine, early, BatchState.CHECKING)
     move(engine, early, BatchState.READY)
-    control.cancel(engine, batches.load_batch(engine, early), "test")
+    control.cancel(engine, load_batch(engine, early), "test")
     batches.run(engine, place, file_of(SALE), request())
     with pytest.raises(SeenBeforeError):
         receive(engine, place, file_of(SALE), request())
@@ -205,7 +206,7 @@ def test_every_earlier_line_wins_however_blocks_are_loaded(
 
 def test_a_key_of_a_running_batch_is_refused(engine: Engine, place: Place) -> None:
     waiting = receive(engine, place, file_of(sale("busy")), request())
-    batch = batches.load_batch(engine, waiting)
+    batch = load_batch(engine, waiting)
     batches._accepted(engine, batch.id, place, batches.Listener())
     result = run(engine, place, SALE, sale("busy"))
     assert result["reason"].to_list() == [None, "key_running"]
@@ -219,7 +220,7 @@ def test_keys_of_rows_that_were_never_sent_are_free_again(engine: Engine, place:
     assert refused.state == "refused"
     cancelled = receive(engine, place, file_of(sale("b")), request())
     batches._accepted(engine, cancelled, place, batches.Listener())
-    control.cancel(engine, batches.load_batch(engine, cancelled), "test")
+    control.cancel(engine, load_batch(engine, cancelled), "test")
     result = run(engine, place, sale("a", 7), sale("b"))
     assert result["outcome"].to_list() == ["approved", "approved"]
     result = run(engine, place, sale("a", 7), SALE)

@@ -1,15 +1,15 @@
 """File order: rows of one file that name the same payment take effect line by line."""
 
 import io
+import time
 from collections.abc import Callable
-from itertools import product
 
 import polars as pl
 import pytest
 
 from paybatch.flow import batch as batches
 from paybatch.flow import rounds
-from paybatch.flow.claim import Book, claim_round
+from paybatch.flow.claim import Book, Round, claim_round
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.receive import Request
@@ -195,6 +195,17 @@ def test_an_answer_decides_over_the_rows_behind_it(engine: Engine, place: Place)
     assert outcomes(run(engine, place, rows)) == wanted
 
 
+def test_a_row_behind_one_that_waits_waits_too(engine: Engine, place: Place) -> None:
+    rows = [
+        authorize("one", 100_000),
+        act("capture", "one", 50_200),  # the processor declines, so all is left for the next row
+        act("capture", "one", 100_000),
+        act("capture", "one", 100_001),
+    ]
+    wanted = ["approved", "declined", "approved", "status_not_allowed"]
+    assert outcomes(run(engine, place, rows)) == wanted
+
+
 class Rounds:
     """Counts the rounds of claim, and the rows that they look at."""
 
@@ -202,28 +213,54 @@ class Rounds:
         self.count = 0
         monkeypatch.setattr(rounds, "claim_round", self.claim)
 
-    def claim(self, book: Book, rows: pl.DataFrame) -> rounds.Round:
+    def claim(self, book: Book, rows: pl.DataFrame) -> Round:
         self.count += 1
         return claim_round(book, rows)
 
 
-# What happens to many rows on one payment: all allowed, most too much, all declined.
-CROWDS = {"allowed": (10**9, "4111111111111111"), "too much": (5_000, "4111111111111111")}
-
-
-@pytest.mark.parametrize(("crowd", "few"), list(product(CROWDS, [2_000])))
-def test_many_rows_on_one_payment_stay_linear(
-    engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch, crowd: str, few: int
+# A payment and many refunds of it: all are allowed, or most are too much.
+@pytest.mark.parametrize("amount", [10**9, 5_000])
+def test_many_rows_on_one_payment_take_few_rounds(
+    engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch, amount: int
 ) -> None:
-    amount, card = CROWDS[crowd]
-    taken = {}
+    few, taken, seconds = 2_000, {}, {}
     for many in (few, few * 10):
-        counted = Rounds(monkeypatch)
-        rows = [f"sale,{amount},USD,{card},12/39,{crowd} {many},,"]
-        rows += [act("refund", f"{crowd} {many}", 1 + n % 7) for n in range(many)]
+        counted, began = Rounds(monkeypatch), time.monotonic()
+        rows = [f"sale,{amount},USD,4111111111111111,12/39,sale-{many},,"]
+        rows += [act("refund", f"sale-{many}", 1 + n % 7) for n in range(many)]
         result = run(engine, place, rows)
-        taken[many] = counted.count
+        taken[many], seconds[many] = counted.count, time.monotonic() - began
         approved = result.filter(outcome="approved", kind="refund")["amount_minor"].cast(pl.Int64)
         assert approved.sum() == min(amount, sum(1 + n % 7 for n in range(many)))
-    assert taken[few * 10] <= taken[few] * 10 * 4
-    assert taken[few * 10] < 100
+    assert taken[few * 10] < 50
+    assert seconds[few * 10] < seconds[few] * 10 * 4
+
+
+def test_many_declined_rows_on_one_payment_stay_linear(
+    engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more go out at once than fit together; what a round costs does not grow with the rest."""
+    seconds = {}
+    for many in (200, 2_000):
+        counted, began = Rounds(monkeypatch), time.monotonic()
+        rows = [f"sale,10,USD,4000000000000010,12/39,sale-{many},,"]
+        rows += [act("refund", f"sale-{many}", 1) for _ in range(many)]
+        result = run(engine, place, rows)
+        seconds[many] = time.monotonic() - began
+        assert result["outcome"].to_list() == ["approved"] + ["declined"] * many
+        assert counted.count <= many / 10 + 5
+    assert seconds[2_000] < seconds[200] * 10 * 4
+
+
+def test_many_payments_with_several_rows_stay_linear(engine: Engine, place: Place) -> None:
+    seconds = {}
+    for many in (400, 4_000):
+        began, names = time.monotonic(), [f"p{n}-{many}" for n in range(many)]
+        rows = [authorize(name) for name in names]
+        rows += [act("capture", name, 60) for name in names]
+        rows += [act("refund", name, 60 + n % 2) for n, name in enumerate(names)]
+        result = run(engine, place, rows)
+        seconds[many] = time.monotonic() - began
+        refunds = ["approved", "amount_above_left"] * (many // 2)
+        assert outcomes(result) == ["approved"] * 2 * many + refunds
+    assert seconds[4_000] < seconds[400] * 10 * 4

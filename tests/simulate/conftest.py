@@ -65,12 +65,10 @@ class World:
     home: Path
     engines: list[Engine] = field(default_factory=list)
 
-    def settings(self, **changes: object) -> Settings:
-        return Settings(database_url=self.database_url, home=self.home, **changes)
-
     def engine(self, **changes: object) -> Engine:
         """Start a process: an engine that remembers nothing."""
-        opened = open_engine(self.settings(**changes), clock=lambda: NOW)
+        settings = Settings(database_url=self.database_url, home=self.home)
+        opened = open_engine(settings.model_copy(update=changes), clock=lambda: NOW)
         self.engines.append(opened)
         return opened
 

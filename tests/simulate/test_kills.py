@@ -42,9 +42,9 @@ def rows() -> Iterator[str]:
             amount, key = chance.randint(1, 900), f"k{line % 3000}" if line % 5 == 0 else ""
             yield f"{kind},{amount},USD,{card},12/39,{cvv},r{line},,,{key}"
         else:
-            amount = chance.choice(["", "10", "300"])
+            part = chance.choice(["", "10", "300"])
             named = f"old-{line % 6}" if line % 50 == 0 else named
-            yield f"{kind},{amount},,,,,,{named},,"
+            yield f"{kind},{part},,,,,,{named},,"
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +114,13 @@ def test_killed_processes_leave_nothing_behind(
     worlds: Worlds, file: Path, wanted: dict[str, object]
 ) -> None:
     expected = undisturbed(wanted, worlds, file)
-    for seed in (1, 2):
+    for seed in (1,):
         chance = random.Random(seed)
         world, killed = worlds(), 0
         while True:
             with process(world, *words_for(world, file)) as started:
                 try:
-                    started.wait(chance.uniform(0.02, 0.9) if killed < 4 else SECONDS_MAX)
+                    started.wait(chance.uniform(0.02, 0.9) if killed < 6 else SECONDS_MAX)
                 except subprocess.TimeoutExpired:
                     started.send_signal(signal.SIGKILL)
                     killed += 1

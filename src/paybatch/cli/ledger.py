@@ -41,7 +41,7 @@ def balance(
     ]
     show(rows, COLUMNS, "Trial balance (debits less credits)", as_json=as_json)
     if found.broken:
-        fail("The books are broken. " + " ".join(found.broken))
+        fail("\n".join(["The books are broken.", *found.broken]))
     if not as_json:
         say("\nEvery law holds.")
 

@@ -36,7 +36,7 @@ Merchant = Annotated[str | None, typer.Option(help="Whose payments these are.")]
 Gate = Annotated[str | None, typer.Option(help="The gate of rows that name none.")]
 Results = Annotated[Path | None, typer.Option(help="Where the result goes.")]
 Policy = Annotated[str, typer.Option(help="all-or-none, valid-rows or stop-after=N.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def pieces_of(file: str) -> Iterator[bytes]:

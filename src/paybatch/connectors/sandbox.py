@@ -109,7 +109,9 @@ def _answer() -> list[pl.Expr]:
         response.replace_strict(codes, return_dtype=pl.String).alias("processor_code"),
         response.replace_strict(texts, return_dtype=pl.String).alias("processor_text"),
         pl.when(approved).then(pl.lit("TAS") + number).alias("approval_code"),
-        _answered("billing_postal_code", _POSTAL_CODES, "Y").alias("avs_result"),
+        pl.when(pl.col("bank_code").is_null())  # addresses are checked for cards only
+        .then(_answered("billing_postal_code", _POSTAL_CODES, "Y"))
+        .alias("avs_result"),
         _answered("cvv", _CVV, "M").alias("cvv_result"),
     ]
 

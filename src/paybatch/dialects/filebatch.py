@@ -123,7 +123,7 @@ _RESULT: dict[str, pl.Expr] = {
     "id": pl.when(pl.col("state") != "rejected").then(pl.col("payment")),
     "user_name": pl.col("sender"),
     "idempotency_key": _EMPTY,
-    "type": pl.col("kind"),
+    "type": pl.coalesce(cell("transaction_type"), "kind"),
     "transaction_source": pl.lit("batch"),
     "ip_address": _EMPTY,
     "amount": pl.col("amount_minor"),

@@ -101,12 +101,12 @@ class Reason(StrEnum):
     GATE_DIFFERS = "gate_differs", "the payment was made at another gate"
     CURRENCY_DIFFERS = "currency_differs", "the payment is in another currency"
     PAYMENT_IN_DOUBT = "payment_in_doubt", "the payment's outcome is not known yet"
-    STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     CAPTURED_ALREADY = "captured_already", "the gate captures a payment once"
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
-    PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"
+    STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
+    PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"
     AMOUNT_ABOVE_LEFT = "amount_above_left", "the amount is more than what is left of the payment"
 
     # The same again

@@ -60,9 +60,8 @@ def choose_dialect(names: list[str], wanted: str | None) -> Dialect:
         if wanted not in known:
             raise RequestWrongError(f"There is no dialect {wanted!r}; known: {', '.join(known)}.")
         return known[wanted]
-    header = {name.lower() for name in names}  # what else is wrong with a name is said later
     scores = {
-        name: (len(header & dialect.marks), len(header & set(dialect.columns)))
+        name: (_known_names(names, dialect.marks), _known_names(names, dialect.columns))
         for name, dialect in known.items()
     }
     best = max(scores.values())
@@ -80,6 +79,11 @@ def choose_dialect(names: list[str], wanted: str | None) -> Dialect:
             "with `--dialect`: their amounts may mean different things.",
         )
     return known[fitting[0]]
+
+
+def _known_names(names: list[str], known: Iterable[str]) -> int:
+    """Count the names that are known, in capitals or not: `lay_out` says what is to be changed."""
+    return len({name.lower() for name in names} & {name.lower() for name in known})
 
 
 def open_file(

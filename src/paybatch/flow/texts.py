@@ -95,10 +95,11 @@ def lay_out(dialect: Dialect, columns: list[str], kind: str | None) -> Layout:
 
 def _meant(unknown: list[str], known: list[str]) -> str:
     """Name the column that was meant, where one is close."""
+    spoken = {name.lower(): name for name in known}
     for name in unknown[:_TOLD_MAX]:
-        close = get_close_matches(name[:_TOLD_CHARACTERS_MAX].strip().lower(), known, 1, 0.8)
+        close = get_close_matches(name[:_TOLD_CHARACTERS_MAX].lower(), spoken, 1, 0.8)
         if close:
-            return f" (is {told([name])} meant to be {close[0]!r}?)"
+            return f" (is {told([name])} meant to be {spoken[close[0]]!r}?)"
     return ""
 
 
