@@ -500,6 +500,14 @@ def test_failed_rows_of_a_result_can_be_sent_again(engine: Engine, place: Place)
     assert "123" not in re.findall("(?<=[^0-9])[0-9]+(?=[^0-9])", result.write_csv())
 
 
+def test_a_bank_account_is_not_authorized_by_its_reference(engine: Engine, place: Place) -> None:
+    _, made = run(engine, place, file_of({**NATIVE, **ACH}, []))
+    reference = str(made["account_number"][0])
+    wrong = {**BARE, "kind": "authorize", "account_number": reference}
+    batch, _ = run(engine, place, file_of(NATIVE, [case("x", wrong)]))
+    assert errors_of(engine, batch)[3][0][:2] == ("value_not_allowed", "account_number")
+
+
 def test_a_row_that_named_its_means_keeps_that_name(engine: Engine, place: Place) -> None:
     _, made = run(engine, place, file_of(NATIVE, [], ("card_reference",)))
     reference = str(made["card_number"][0])

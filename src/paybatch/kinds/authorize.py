@@ -30,6 +30,8 @@ KIND = Kind(
             "account_number",
             pl.col("account_number").is_not_null(),
         ),
+        # A bank account that is named by its reference, or as a customer's means.
+        Fault(Reason.VALUE_NOT_ALLOWED, "card_number", pl.col("found_brand") == "bank"),
     ),
     effect=NewPayment(amounts={"authorized": _approved}),
     transfers=(Transfer(Account.HOLD, Account.HOLD_CONTRA, _approved),),

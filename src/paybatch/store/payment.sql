@@ -73,6 +73,8 @@ SELECT
     u.approved_minor, u.processor_code, u.processor_text, u.approval_code, u.settled_at
 FROM outcome AS u
 INNER JOIN operation AS o ON u.merchant_id = o.merchant_id AND u.id = o.id
-WHERE u.merchant_id = %(merchant_id)s AND u.payment_id = %(id)s
+WHERE
+    u.merchant_id = %(merchant_id)s
+    AND (u.id = %(id)s OR (u.payment_id = %(id)s AND u.payment_id <> u.id))
 ORDER BY o.id
 LIMIT %(limit)s;

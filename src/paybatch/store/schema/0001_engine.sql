@@ -203,6 +203,8 @@ CREATE TABLE outcome (
     settled_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, id)
 );
+-- What was done to a payment. The row that made it has the payment's own id and needs no entry.
+CREATE INDEX outcome_follow_up ON outcome (merchant_id, payment_id) WHERE payment_id <> id;
 
 -- One try of an operation at a gate that is really outside, written before the first byte leaves.
 CREATE TABLE attempt (
