@@ -24,6 +24,10 @@ end; `start` is the interpreter and what it loads, `open` the connection. Memory
 (Pss); a process of PostgreSQL is stated without the memory that all of them share.
 """
 QUICK_NOTE = "**A quick run** with small files: good for looking at changes, not for quoting.\n"
+BUSY_NOTE = """\
+**The machine was busy with other work**: seconds are too long, and ratios swing between runs.
+"""
+QUIET_LOAD_MAX = 1.5
 WHOLE_FROM = 1_000  # from here on every digit is shown
 
 
@@ -81,6 +85,7 @@ def _markdown(machine: dict[str, Any], figures: list[Figure], *, is_quick: bool)
         f"Server: {settings}.",
         "",
         *([QUICK_NOTE] if is_quick else []),
+        *([BUSY_NOTE] if machine["load_before"] > QUIET_LOAD_MAX else []),
         NOTE,
     ]
     for group, members in _groups(figures):

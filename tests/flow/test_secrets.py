@@ -36,6 +36,7 @@ BANK = {
     "account_type": "checking",
     "sec_code": "WEB",
 }
+UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A typed account number looks like any other number: only in the columns that are made for
 # numbers, and in broken records, can it be told and hidden.
 NUMBER_COLUMNS = ("card_number", "account_number", "card_cvv", "routing_number")
@@ -132,10 +133,10 @@ def clear_text(engine: Engine) -> Iterator[tuple[str, str]]:
 def found_in(text: str, numbers: list[str]) -> set[str]:
     """Find the numbers that stand in a text as numbers.
 
-    Short ones not within a longer word, behind a mask (the last four digits of another number) or
-    behind a point (a fraction of a second): there they stand by chance.
+    Short ones not within a longer word or a UUID, behind a mask (the last four digits of another
+    number) or behind a point (a fraction of a second): there they stand by chance.
     """
-    words = set(re.findall(r"(?<![0-9A-Za-z*.])[0-9]+(?![0-9A-Za-z])", text))
+    words = set(re.findall(r"(?<![0-9A-Za-z*.])[0-9]+(?![0-9A-Za-z])", UUID.sub("", text)))
     short = {each for each in numbers if each in words}
     return short | {each for each in numbers if len(each) > 8 and each in text}
 
