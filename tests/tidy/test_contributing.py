@@ -61,9 +61,7 @@ def test_a_kind_is_one_file(house: dict[str, str], tmp_path: Path) -> None:
     assert "courtesy" in Path(path).read_text("utf-8")
 
 
-def test_a_dialect_and_a_connector_are_one_file_each(
-    house: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_dialect_and_a_connector_are_one_file_each(house: dict[str, str], tmp_path: Path) -> None:
     paybatch(house, "demo")
     paybatch(house, "gate", "add", "demo", "penny", "--connector", "pennywise")
     path = str(tmp_path / "result.csv")
