@@ -9,6 +9,8 @@ from functools import cache
 import polars as pl
 from iso4217 import Currency
 
+from paybatch.domain.choose import choose
+
 AMOUNT_DIGITS_MAX = 12
 _DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 
@@ -21,7 +23,7 @@ def currency_exponents() -> dict[str, int]:
 
 def exponent_of(currency: pl.Expr) -> pl.Expr:
     """Give the number of decimal digits (Int32) of a column of currency codes; null if unknown."""
-    return currency.replace_strict(currency_exponents(), default=None, return_dtype=pl.Int32)
+    return choose(currency, currency_exponents(), pl.Int32)
 
 
 def minor_from_decimal(amount: pl.Expr, exponent: pl.Expr) -> pl.Expr:

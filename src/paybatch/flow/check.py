@@ -24,6 +24,7 @@ from paybatch.flow.texts import Layout, to_fields
 from paybatch.flow.values import harmless, typed
 
 _BROKEN_CHARACTERS_MAX = 80
+FEW_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,11 @@ def _failing(
     layout: Layout, place: Place, values: pl.DataFrame, ruled: rules.Ruled
 ) -> pl.DataFrame:
     """Find the rows that fail, then say of each what is wrong with it."""
-    bad = values.select(ruled.any).to_series()
+    flags, faults = values.select(ruled.flags), ruled.faults
+    bad = _any_of(flags)
     if not bad.any():
         return pl.DataFrame(schema=ERRORS)
-    rows, faults = values.filter(bad), ruled.faults
-    fails = rows.select(ruled.flags)
+    rows, fails = values.filter(bad), flags.filter(bad)
     return pl.concat(
         [
             describe(layout, place, rows.filter(fails[str(i)]), each)
@@ -133,3 +134,10 @@ def _failing(
             if fails[str(i)].any()
         ]
     )
+
+
+def _any_of(flags: pl.DataFrame) -> pl.Series:
+    """Tell which rows have any flag; for few rows the plan would cost more than the rows."""
+    if flags.height <= FEW_ROWS:
+        return pl.Series([any(row) for row in flags.iter_rows()], dtype=pl.Boolean)
+    return flags.select(pl.any_horizontal(pl.all())).to_series()

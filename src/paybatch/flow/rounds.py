@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch import registry
+from paybatch.domain.choose import choose
 from paybatch.domain.connector import REPLY_SCHEMA
 from paybatch.domain.reasons import Reason
 from paybatch.flow import vault
@@ -187,11 +188,12 @@ class Sender:
         """Send calls and gather the replies."""
         if "payment_gate_id" in calls.columns:
             calls = calls.with_columns(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
-        verbs = {kind.name: str(kind.verb) for kind in registry.kinds().values()}
+        names = calls["kind"].unique().to_list()
+        verbs = {name: str(registry.kinds()[name].verb) for name in names}
         calls = calls.with_columns(
             operation="id",
             key=pl.format("{}-1", pl.col("id")),
-            verb=pl.col("kind").replace_strict(verbs, return_dtype=pl.String),
+            verb=choose(pl.col("kind"), verbs, pl.String),
         )
         replies = []
         for gate_id in calls["gate_id"].unique(maintain_order=True).to_list():
@@ -206,7 +208,7 @@ class Sender:
         return calls.with_columns(
             (
                 pl.col(column).replace_strict(values, default=None, return_dtype=pl.String)
-                if values and column in calls.columns
+                if column in calls.columns and calls[column].is_in(list(values)).any()
                 else pl.lit(None, pl.String)
             ).alias(name)
             for name, column in named.items()

@@ -141,12 +141,10 @@ class Ruled:
 
     Attributes:
         faults: Everything that can be wrong with a row.
-        any: Whether anything is.
         flags: A column for each fault, named after its place.
     """
 
     faults: tuple[Fault, ...]
-    any: pl.Expr
     flags: tuple[pl.Expr, ...]
 
 
@@ -169,6 +167,7 @@ def ruled(kind_names: frozenset[str], present: frozenset[str], month: int) -> Ru
     needed = always | {"card_cvv", "routing_number", "account_type", "sec_code"}
     needed |= {name for kind in kinds for name in kind.required}
     faults = tuple(each for each in found if each.column in present | needed)
-    fails = [each.fails.fill_null(value=False) for each in faults]
-    flags = tuple(each.alias(str(place)) for place, each in enumerate(fails))
-    return Ruled(faults, pl.any_horizontal(fails), flags)
+    flags = tuple(
+        each.fails.fill_null(value=False).alias(str(place)) for place, each in enumerate(faults)
+    )
+    return Ruled(faults, flags)

@@ -9,6 +9,7 @@ from functools import cached_property
 import polars as pl
 
 from paybatch import registry
+from paybatch.domain.choose import choose
 from paybatch.domain.delimited import FileRefused
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.fields import ROUTING
@@ -146,7 +147,7 @@ def _kinds(layout: Layout) -> list[pl.Expr]:
     words = layout.dialect.words.get("kind") or {name: name for name in registry.kinds()}
     cell = layout.fields.get("kind")
     word = pl.col(cell) if cell else pl.lit(None, pl.String)
-    kind = word.replace_strict(dict(words), default=None, return_dtype=pl.String)
+    kind = choose(word, words, pl.String)
     if layout.kind is None:
         return [kind.alias("kind"), word.alias("kind_word")]
     absent = word.is_null()

@@ -11,6 +11,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import cards, fields, money
+from paybatch.domain.choose import choose
 from paybatch.domain.columns import NEW_PAYMENT
 from paybatch.domain.masking import mask_account, mask_cells, mask_number
 from paybatch.flow.describe import FIELDS
@@ -98,12 +99,10 @@ def _minor(name: str) -> pl.Expr:
 
 def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``merchant_id`` and ``gate_id``; null where a name is unknown, 0 = the payment's gate."""
-    named = pl.col("merchant").replace_strict(place.merchants, default=None, return_dtype=pl.Int32)
+    named = choose(pl.col("merchant"), place.merchants, pl.Int32)
     merchant = pl.when(pl.col("merchant").is_null()).then(pl.lit(place.merchant_id, pl.Int32))
     frame = frame.with_columns(merchant_id=merchant.otherwise(named))
-    default = pl.col("merchant_id").replace_strict(
-        place.default_gates, default=None, return_dtype=pl.Int32
-    )
+    default = choose(pl.col("merchant_id"), place.default_gates, pl.Int32)
     acts = pl.col("payment").is_not_null() & ~pl.col("kind").is_in(_making_kinds())
     unnamed = pl.when(acts).then(0).otherwise(default)
     if frame["gate"].null_count() == frame.height:

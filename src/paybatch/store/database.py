@@ -1,5 +1,6 @@
 """The connection to PostgreSQL: a pool, transactions, and tables in and out by ``COPY``."""
 
+import csv
 import io
 import logging
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 
 POOL_CONNECTIONS_MAX = 40
+FEW_ROWS = 64
 CONNECT_TIMEOUT_SECONDS = 15
 ANSWER_SECONDS_MAX = 5
 
@@ -138,10 +140,19 @@ def copy_in(connection: Connection[Row], statement: LiteralString, frame: pl.Dat
     """Send a frame as CSV to a ``COPY ... FROM STDIN (FORMAT csv)`` statement. Null = empty."""
     if frame.is_empty():
         return
+    with connection.cursor().copy(statement) as copy:
+        copy.write(_csv(frame))
+
+
+def _csv(frame: pl.DataFrame) -> bytes | memoryview:
+    """Write a frame as CSV; a few rows without the cost of a plan."""
+    if frame.height <= FEW_ROWS:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(frame.iter_rows())
+        return text.getvalue().encode()
     buffer = io.BytesIO()
     frame.write_csv(buffer, include_header=False)
-    with connection.cursor().copy(statement) as copy:
-        copy.write(buffer.getbuffer())
+    return buffer.getbuffer()
 
 
 def copy_out(
