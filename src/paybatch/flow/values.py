@@ -34,21 +34,33 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
     absent = [pl.lit(None, pl.String).alias(name) for name in NEEDED if name not in texts.columns]
     frame = _placed(place, texts.with_columns(absent))
     frame = frame.join(place.gate_table, on="gate_id", how="left", maintain_order="left")
-    return frame.with_columns(_read()).with_columns(_requested())
+    given = frozenset(name for name in _WEIGHED if frame[name].count())
+    return frame.with_columns(_read(given)).with_columns(_requested(given))
+
+
+_AMOUNTS = ("amount_minor", "amount", "base_amount_minor")
+_WEIGHED = (*_AMOUNTS, *PARTS, "card_number", "account_number", "card_expiry", "final")
 
 
 @cache
-def _read() -> list[pl.Expr]:
-    """Read every value that stands in one column."""
+def _read(given: frozenset[str]) -> list[pl.Expr]:
+    """Read every value that stands in one column; ``given`` columns have any."""
     currency = pl.coalesce("currency", "gate_currency")
+    nothing = pl.lit(None, pl.String)
+    numbers = bool(given & {"card_number", "account_number"})
+    expiry = fields.EXPIRY.read(pl.col("card_expiry")) if "card_expiry" in given else None
+    final = (pl.col("final") == "true") if "final" in given else pl.lit(None, pl.Boolean)
     return [
-        *(_minor(name).alias(f"{name}_value") for name in PARTS),
+        *(
+            (_minor(name) if name in given else pl.lit(None, pl.Int64)).alias(f"{name}_value")
+            for name in PARTS
+        ),
         currency.alias("currency_code"),
         money.exponent_of(currency).alias("exponent"),
-        fields.EXPIRY.read(pl.col("card_expiry")).alias("expiry"),
-        (pl.col("final") == "true").alias("final_value"),
-        _brand().alias("brand"),
-        _masked().alias("masked"),
+        (pl.lit(None, pl.Int16) if expiry is None else expiry).alias("expiry"),
+        final.alias("final_value"),
+        (_brand() if numbers else nothing).alias("brand"),
+        (_masked() if numbers else nothing).alias("masked"),
     ]
 
 
@@ -124,21 +136,26 @@ def _making_kinds() -> list[str]:
 
 
 @cache
-def _requested() -> pl.Expr:
+def _requested(given: frozenset[str]) -> pl.Expr:
     """Give the amount in minor units, from whichever column carries it."""
-    exempt = pl.col("surcharge_exempt") == "true"
-    surcharge = (
-        pl.when(exempt.fill_null(value=False))
-        .then(0)
-        .otherwise(pl.col("surcharge_minor_value").fill_null(0))
-    )
-    untaxed = (pl.col("tax_exempt") == "true").fill_null(value=False)
-    tax = pl.when(untaxed).then(0).otherwise(pl.col("tax_minor_value").fill_null(0))
-    return pl.coalesce(
-        _minor("amount_minor"),
-        money.minor_from_decimal(pl.col("amount"), pl.col("exponent")),
-        _minor("base_amount_minor") + surcharge + tax,
-    ).alias("requested_minor")
+    found: list[pl.Expr] = [pl.lit(None, pl.Int64)]
+    if "amount_minor" in given:
+        found.insert(0, _minor("amount_minor"))
+    if "amount" in given:
+        found.append(money.minor_from_decimal(pl.col("amount"), pl.col("exponent")))
+    if "base_amount_minor" in given:
+        found.append(_minor("base_amount_minor") + _surcharge() + _tax())
+    return pl.coalesce(found).alias("requested_minor")
+
+
+def _surcharge() -> pl.Expr:
+    exempt = (pl.col("surcharge_exempt") == "true").fill_null(value=False)
+    return pl.when(exempt).then(0).otherwise(pl.col("surcharge_minor_value").fill_null(0))
+
+
+def _tax() -> pl.Expr:
+    exempt = (pl.col("tax_exempt") == "true").fill_null(value=False)
+    return pl.when(exempt).then(0).otherwise(pl.col("tax_minor_value").fill_null(0))
 
 
 def _brand() -> pl.Expr:

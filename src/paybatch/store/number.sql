@@ -15,6 +15,14 @@ SELECT merchant_id, id, sealed, brand, masked, bank_code FROM new_number
 ORDER BY merchant_id, id
 ON CONFLICT (merchant_id, id) DO NOTHING;
 
+-- name: keep_number
+-- The same for one number: a table of this connection costs more than a few rows.
+INSERT INTO number (merchant_id, id, sealed, brand, masked, bank_code)
+VALUES (
+    %(merchant_id)s, %(id)s::uuid, %(sealed)s, %(brand)s, %(masked)s, %(bank_code)s
+)
+ON CONFLICT (merchant_id, id) DO NOTHING;
+
 -- name: known_numbers
 -- Which of these numbers the merchant's vault has.
 COPY (

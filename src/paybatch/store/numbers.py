@@ -8,7 +8,7 @@ import polars as pl
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from paybatch.store.database import Row, copy_in, copy_out
+from paybatch.store.database import FEW_ROWS, Row, copy_in, copy_out
 from paybatch.store.statements import statements
 
 _SQL = statements("number")
@@ -24,7 +24,9 @@ KNOWN = {
 
 def keep_numbers(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """Store the numbers that the vault does not have; ``sealed`` is Binary."""
-    if frame.is_empty():
+    if frame.height <= FEW_ROWS:
+        rows = frame.select(NUMBER_COLUMNS).sort("merchant_id", "id").to_dicts()
+        connection.cursor().executemany(_SQL["keep_number"], rows)
         return
     connection.execute(_SQL["make_numbers"])
     sealed = pl.lit("\\x") + pl.col("sealed").bin.encode("hex")
