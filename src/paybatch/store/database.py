@@ -146,9 +146,11 @@ def copy_in(connection: Connection[Row], statement: LiteralString, frame: pl.Dat
 
 def _csv(frame: pl.DataFrame) -> bytes | memoryview:
     """Write a frame as CSV; a few rows without the cost of a plan."""
-    if frame.height <= FEW_ROWS:
+    rows = frame.rows() if frame.height <= FEW_ROWS else []
+    # Python's writer cannot tell an empty text from null.
+    if rows and not any("" in row for row in rows):
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(frame.iter_rows())
+        csv.writer(text, lineterminator="\n").writerows(rows)
         return text.getvalue().encode()
     buffer = io.BytesIO()
     frame.write_csv(buffer, include_header=False)
