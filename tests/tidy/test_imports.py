@@ -14,7 +14,10 @@ IMPORTS = {
     "typer": ("src/paybatch/cli/", "return a value or raise; the command prints"),
     "rich": ("src/paybatch/cli/", "return a value or raise; the command prints"),
     "iso4217": ("src/paybatch/domain/", "use paybatch.domain.money"),
-    "csv": ("", "use paybatch.domain.delimited to read, polars to write"),
+    "csv": (
+        "src/paybatch/store/database.py",
+        "use paybatch.domain.delimited to read, polars to write",
+    ),
     "decimal": ("", "money is integer minor units: use paybatch.domain.money"),
     "random": ("", "use secrets, or take what is random as an argument"),
     "pickle": ("", "use json"),
