@@ -4,6 +4,7 @@ Every fault of every row is listed with its column, its masked value and what is
 that stands first in the order of Reasons is the row's reason.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -83,23 +84,36 @@ def _with_reasons(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
 
 def _marked(place: Place, values: pl.DataFrame) -> pl.DataFrame:
     """Add what a single expression cannot say: check digits, and verbs that a gate lacks."""
-    number, routing = values["card_number"], values["routing_number"]
-    none = pl.Series([False])
-    number_fails = cards.luhn_fails(number) if number.count() else none
-    routing_fails = cards.routing_fails(routing) if routing.count() else none
-    testing = pl.col("gate_is_test").fill_null(value=False)
-    values = values.with_columns(
-        number_fails=pl.lit(number_fails) & ~(testing & number.is_in(place.test_values)),
-        routing_fails=pl.lit(routing_fails) & ~(testing & routing.is_in(place.test_values)),
-        verb_missing=pl.lit(value=False),
-    )
-    pairs = values.select("gate_id", "kind").unique().drop_nulls()
     lacking = [
         (pl.col("gate_id") == gate_id) & (pl.col("kind") == kind)
-        for gate_id, kind in pairs.iter_rows()
+        for gate_id, kind in _pairs(values)
         if gate_id and registry.kinds()[kind].verb not in (None, *place.connector(gate_id).verbs)
     ]
-    return values.with_columns(verb_missing=pl.any_horizontal(lacking)) if lacking else values
+    return values.with_columns(
+        number_fails=_digit_fails(place, values, "card_number", cards.luhn_fails),
+        routing_fails=_digit_fails(place, values, "routing_number", cards.routing_fails),
+        verb_missing=pl.any_horizontal(lacking) if lacking else pl.lit(value=False),
+    )
+
+
+def _digit_fails(
+    place: Place, values: pl.DataFrame, name: str, test: Callable[[pl.Series], pl.Series]
+) -> pl.Expr:
+    """Tell which check digits are wrong; test values may be, on gates in test mode."""
+    numbers = values[name]
+    fails = test(numbers) if numbers.count() else None
+    if fails is None or not fails.any():
+        return pl.lit(value=False)
+    testing = values["gate_is_test"].fill_null(value=False)
+    return pl.lit(fails & ~(testing & numbers.is_in(place.test_values).fill_null(value=False)))
+
+
+def _pairs(values: pl.DataFrame) -> list[tuple[int, str]]:
+    """Give each gate and kind that stand together."""
+    if values.height > FEW_ROWS:
+        return values.select("gate_id", "kind").unique().drop_nulls().rows()
+    both = set(zip(values["gate_id"].to_list(), values["kind"].to_list(), strict=True))
+    return [pair for pair in both if None not in pair]
 
 
 def _broken(broken: pl.DataFrame) -> pl.DataFrame:

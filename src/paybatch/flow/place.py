@@ -54,6 +54,17 @@ class Place:
         )
 
     @cached_property
+    def gate_rows(self) -> dict[int, pl.DataFrame]:
+        """The row of ``gate_table`` for each gate, without its id."""
+        parts = self.gate_table.partition_by("gate_id", as_dict=True)
+        return {int(key[0]): row.drop("gate_id") for key, row in parts.items()}
+
+    @cached_property
+    def no_gate(self) -> pl.DataFrame:
+        """The row for no gate: nulls."""
+        return self.gate_table.clear(1).drop("gate_id")
+
+    @cached_property
     def gate_names(self) -> pl.DataFrame:
         """Each gate's name: ``merchant_id, gate_name, named_gate_id``."""
         return pl.DataFrame(
