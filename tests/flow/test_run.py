@@ -1,33 +1,10 @@
 """The main path: a file in, a result for every row out."""
 
-import io
-
 import polars as pl
 
-from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request
-from paybatch.flow.report import report
-from paybatch.store import ledger
-
-
-def run(engine: Engine, place: Place, text: str, **options: object) -> pl.DataFrame:
-    """Run a file and give its result as a table of text."""
-    request = Request(file_name="test.csv", **options)  # type: ignore[arg-type] - options of Request
-    done = batches.run(engine, place, [text.encode()], request)
-    assert done.state == "completed"
-    target = io.BytesIO()
-    report(engine, done, place, target)
-    return pl.read_csv(target.getvalue(), infer_schema=False)
-
-
-def laws_hold(engine: Engine) -> bool:
-    """Tell whether the laws of the ledger hold."""
-    with engine.database.transaction() as connection:
-        broken = ledger.broken_balances(connection) + ledger.broken_laws(connection)
-    assert not broken, str(broken)
-    return True
+from tests_support import laws_hold, run
 
 
 def test_filebatch_file_has_a_result_for_every_row(engine: Engine, place: Place) -> None:
