@@ -60,3 +60,18 @@ def test_an_interrupted_run_says_how_it_goes_on(cli: Cli, file: File) -> None:
         batch = said.split("Batch ")[1].split()[0]
         assert paybatch("batch", "resume", batch, "--results", "r.csv").returncode == 0
         assert len(Path("r.csv").read_text(encoding="utf-8").splitlines()) == 30_001
+
+
+def test_two_runs_at_once_write_to_the_same_path(cli: Cli, file: File) -> None:
+    lines = GOOD.splitlines()
+    rows = [lines[1].replace(",A,", f",r{number},") for number in range(3_000)]
+    name = file("\n".join([lines[0], *rows]) + "\n")
+    words = [sys.executable, "-m", "paybatch", "run", name, "--again", "--results", "same.csv"]
+    both = [
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [each.communicate(timeout=60)[1] for each in both]
+    assert [each.returncode for each in both] == [0, 0], said
+    assert len(Path("same.csv").read_text("utf-8").splitlines()) == len(rows) + 1
+    assert not list(Path().glob("same.csv.*"))

@@ -1,6 +1,7 @@
 """``paybatch run`` and ``paybatch check``: a file in, a result for every row out."""
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -161,22 +162,24 @@ def write_results(
     only: frozenset[str] = frozenset(),
 ) -> None:
     """Write a batch's result file; it appears whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
+    # A name of its own: two runs at once may write to the same path, and the last one stands.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     place = batches.find_place_of(engine, batch)
     if progress:
         progress.began("report")
     try:
-        with part.open("wb") as target:
+        with part.open("xb") as target:
             advance = progress.reported if progress else (lambda _: None)
             report(engine, batch, place, target, only=only, advance=advance)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         name = batch_name(engine, batch.id)
         fail(
             f"The result cannot be written to {path} ({error.strerror}). The batch is {batch.state}"
             f" and kept: `paybatch batch results {name} --results PATH` writes it elsewhere."
         )
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def conclude(
