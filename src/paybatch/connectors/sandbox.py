@@ -19,6 +19,7 @@ from functools import cache
 import polars as pl
 
 from paybatch.domain.connector import Connector, Response, Result, Verb
+from paybatch.domain.few import has_any
 
 _CARDS: dict[str, Response] = {
     "4000000000000002": Response.DECLINED,
@@ -141,15 +142,15 @@ def _triggers_nothing(calls: pl.DataFrame) -> bool:
     named = ("test_value", "payment_test_value", "bank_code", "billing_postal_code", "cvv")
     if any(calls[name].count() for name in named):
         return False
-    return not (calls["amount_minor"] % _AMOUNT_ENDS).is_in(list(_AMOUNTS)).any()
+    return not has_any(calls["amount_minor"] % _AMOUNT_ENDS, _AMOUNTS)
 
 
 def _send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Answer a table of calls at once."""
     if _triggers_nothing(calls):
-        yield calls.select(_approval())
+        yield calls.select_seq(_approval())
     else:
-        yield calls.with_columns(response=_response()).select(_answer())
+        yield calls.with_columns_seq(response=_response()).select_seq(_answer())
 
 
 CONNECTOR = Connector(

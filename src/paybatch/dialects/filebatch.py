@@ -174,7 +174,7 @@ def _result(rows: pl.DataFrame, request: Sequence[str]) -> pl.DataFrame:
     """Lay out the 69 columns; a column that the request did not have is empty."""
     absent = [_EMPTY.alias(f"in:{name}") for name in _COLUMNS if name not in request]
     laid_out = [value.cast(pl.String).alias(name) for name, value in _RESULT.items()]
-    return rows.with_columns(absent).select(laid_out)
+    return rows.with_columns_seq(absent).select_seq(laid_out)
 
 
 DIALECT = Dialect(

@@ -58,7 +58,7 @@ def _result(rows: pl.DataFrame, request: Sequence[str]) -> pl.DataFrame:
         (_number(name, request) if name in _NUMBERS else cell(name)).alias(name)
         for name in _given(request)
     ]
-    return rows.select(*kept, *(value.alias(name) for name, value in _RESULT.items()))
+    return rows.select_seq(*kept, *(value.alias(name) for name, value in _RESULT.items()))
 
 
 DIALECT = Dialect(

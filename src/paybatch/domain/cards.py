@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from paybatch.domain.few import FEW_ROWS
+
 _LUHN_DIGITS = 19
 _ROUTING_DIGITS = 9
 _PLAIN = np.arange(10, dtype=np.uint8)
@@ -17,6 +19,8 @@ _DOUBLED = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.uint8)
 _LUHN = np.array([_PLAIN if place % 2 == 0 else _DOUBLED for place in range(_LUHN_DIGITS)])
 _ROUTING = np.array([_PLAIN * weight for weight in (3, 7, 1) * 3], dtype=np.uint8)
 _ZERO = ord("0")
+_FIRST_DIGITS = 6
+_NONE = pl.Series([None], dtype=pl.String)
 
 # First digits -> brand, as ranges of the first six digits; the first range that fits wins.
 _BRANDS: tuple[tuple[int, int, str], ...] = (
@@ -50,10 +54,20 @@ def _wrong(numbers: pl.Series, width: int, weights: "np.ndarray[Any, Any]") -> p
 
     ``weights`` gives for each place and digit what the digit counts there.
     """
+    if len(numbers) <= FEW_ROWS:
+        wrong = [_is_wrong(number or "", width, weights) for number in numbers.to_list()]
+        return pl.Series(numbers.name, wrong, dtype=pl.Boolean)
     whole = numbers.str.contains(rf"^[0-9]{{1,{width}}}$").fill_null(value=False)
     safe = numbers if whole.all() else numbers.zip_with(whole, pl.Series(["0"]))
     sums = weights[np.arange(width), _digits(safe, width)].sum(axis=1, dtype=np.uint16)
     return pl.Series(numbers.name, sums % 10 != 0) & whole
+
+
+def _is_wrong(number: str, width: int, weights: "np.ndarray[Any, Any]") -> bool:
+    if not (number.isascii() and number.isdigit() and len(number) <= width):
+        return False
+    digits = [int(digit) for digit in number.zfill(width)]
+    return bool(sum(int(weights[place, digit]) for place, digit in enumerate(digits)) % 10)
 
 
 def luhn_fails(numbers: pl.Series) -> pl.Series:
@@ -66,11 +80,26 @@ def routing_fails(numbers: pl.Series) -> pl.Series:
     return _wrong(numbers, _ROUTING_DIGITS, _ROUTING)
 
 
-def brand_of(numbers: pl.Expr) -> pl.Expr:
-    """Tell the brand of card numbers from their first six digits; "other" where none is known."""
-    first = numbers.str.slice(0, 6).cast(pl.Int32, strict=False)
-    low, high, name = _BRANDS[0]
-    chain: Any = pl.when(first.is_between(low, high)).then(pl.lit(name))
-    for low, high, name in _BRANDS[1:]:
-        chain = chain.when(first.is_between(low, high)).then(pl.lit(name))
-    return pl.when(numbers.is_not_null()).then(chain.otherwise(pl.lit("other")))
+def brands_of(numbers: pl.Series) -> pl.Series:
+    """Tell the brand of card numbers from their first six digits; "other" where none is known.
+
+    Null where a cell does not begin with six digits.
+    """
+    first = numbers.str.slice(0, _FIRST_DIGITS)
+    whole = first.str.contains(rf"^[0-9]{{{_FIRST_DIGITS}}}$").fill_null(value=False)
+    issuers = first.zip_with(whole, _NONE).cast(pl.Int32)
+    places = _STARTS.search_sorted(issuers.fill_null(0), side="right") - 1
+    return _NAMES.gather(places).zip_with(whole, _NONE).alias(numbers.name)
+
+
+def _segments() -> tuple[pl.Series, pl.Series]:
+    """Cut the ranges of brands at each start and end: where each piece begins, and its brand."""
+    starts = sorted({0, *(each for low, high, _ in _BRANDS for each in (low, high + 1))})
+    names = [
+        next((name for low, high, name in _BRANDS if low <= start <= high), "other")
+        for start in starts
+    ]
+    return pl.Series(starts, dtype=pl.Int32), pl.Series(names, dtype=pl.String)
+
+
+_STARTS, _NAMES = _segments()

@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from paybatch.domain.cards import luhn_fails
+from paybatch.domain.few import FEW_ROWS
 
 SHORTEST, LONGEST = 13, 19
 FIRST, LAST = 6, 4  # digits that stay readable
@@ -45,7 +46,7 @@ def mask_cells(column: pl.Expr) -> pl.Expr:
 
     Cells without one cost a search of about 0.1 us; only the others are taken one by one.
     """
-    return column.map_batches(_masked_cells, return_dtype=pl.String, is_elementwise=True)
+    return column.map_batches(masked_cells, return_dtype=pl.String, is_elementwise=True)
 
 
 def mask_text(text: str) -> str:
@@ -118,7 +119,11 @@ def _last_only(run: re.Match[str]) -> str:
     return re.sub(r"\d", "*", text[: len(text) - kept]) + text[len(text) - kept :]
 
 
-def _masked_cells(cells: pl.Series) -> pl.Series:
+def masked_cells(cells: pl.Series) -> pl.Series:
+    """Do what `mask_cells` says to a column at hand."""
+    if len(cells) <= FEW_ROWS:
+        masked = [cell and mask_text(cell) for cell in cells.to_list()]
+        return pl.Series(cells.name, masked, dtype=pl.String)
     places = cells.str.contains(PICK).fill_null(value=False).arg_true()
     if places.is_empty():
         return cells

@@ -9,7 +9,7 @@ from functools import cache
 import polars as pl
 from iso4217 import Currency
 
-from paybatch.domain.choose import choose
+from paybatch.domain.few import chosen
 
 AMOUNT_DIGITS_MAX = 12
 _DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
@@ -21,9 +21,9 @@ def currency_exponents() -> dict[str, int]:
     return {each.code: each.exponent for each in Currency if each.exponent is not None}
 
 
-def exponent_of(currency: pl.Expr) -> pl.Expr:
-    """Give the number of decimal digits (Int32) of a column of currency codes; null if unknown."""
-    return choose(currency, currency_exponents(), pl.Int32)
+def exponents_of(currencies: pl.Series) -> pl.Series:
+    """Give the decimal digits (Int32) of each currency code; null where it is unknown."""
+    return chosen(currencies, currency_exponents(), pl.Int32())
 
 
 def minor_from_decimal(amount: pl.Expr, exponent: pl.Expr) -> pl.Expr:

@@ -119,7 +119,7 @@ def _load_block(
     checked = check(load.engine, load.layout, load.place, records, load.now)
     rows = shaped(load.origin, vault_rows(load.engine, checked))
     texts = to_text(load.layout, checked.records.table, HIDDEN)
-    texts = texts.with_columns(cells=mask_cells(pl.col("cells")))
+    texts = texts.with_columns_seq(cells=mask_cells(pl.col("cells")))
     texts = pl.concat([texts, broken_to_text(load.layout, checked.records.broken)])
     if rows.is_empty():
         return 0
@@ -149,7 +149,7 @@ def _store(
         [rejected(rows, load.now), replayed(connection, load.origin, rows)], how="diagonal_relaxed"
     )
     if not refused.is_empty():
-        rows = rows.with_columns(accepted=~pl.col("id").is_in(refused["id"].implode()))
+        rows = rows.with_columns_seq(accepted=~pl.col("id").is_in(refused["id"].implode()))
     chunk = Chunk(
         number=number,
         kind="range",
@@ -164,7 +164,9 @@ def _store(
     day = load.now.date().isoformat()
     operations.copy_row_texts(
         connection,
-        texts.select(pl.lit(batch_id).alias("batch_id"), "line", pl.lit(day).alias("d"), "cells"),
+        texts.select_seq(
+            pl.lit(batch_id).alias("batch_id"), "line", pl.lit(day).alias("d"), "cells"
+        ),
     )
     secret = rows.filter("has_secret", "accepted")
     if not secret.is_empty():
@@ -180,7 +182,7 @@ def _store_refused(
 ) -> None:
     if not refused.is_empty():
         operations.copy_outcomes(connection, refused)
-    numbered = errors.select(
+    numbered = errors.select_seq(
         pl.lit(batch_id).alias("batch_id"),
         "line",
         pl.int_range(pl.len()).over("line").alias("number"),
@@ -194,10 +196,10 @@ def _store_refused(
 
 def _counted(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
     """Count what was accepted as queued, and what was refused under its reason."""
-    states = rows.select("id", "kind", "currency", "amount_minor").join(
-        refused.select("id", "state", "reason"), on="id", how="left", maintain_order="left"
+    states = rows.select_seq("id", "kind", "currency", "amount_minor").join(
+        refused.select_seq("id", "state", "reason"), on="id", how="left", maintain_order="left"
     )
-    return tally(states.with_columns(state=pl.col("state").fill_null("queued")))
+    return tally(states.with_columns_seq(state=pl.col("state").fill_null("queued")))
 
 
 def _finish(engine: Engine, batch: Batch) -> None:

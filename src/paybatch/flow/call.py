@@ -9,13 +9,13 @@ Calls need no batch row: their ids come from a block of ids that this process ta
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 
 import polars as pl
 
 from paybatch import registry
 from paybatch.domain.delimited import Records
+from paybatch.domain.few import nulls, without
 from paybatch.domain.reasons import Reason
 from paybatch.flow.check import check
 from paybatch.flow.claim import Book, acts_on_payment
@@ -31,7 +31,9 @@ from paybatch.store.operations import CLAIMED
 from paybatch.store.public_ids import Shape
 
 GROUP_MAX = 256
-_NO_BROKEN = {"line": pl.Int64, "code": pl.String, "fields": pl.Int64, "text": pl.String}
+_NONE_BROKEN = pl.DataFrame(
+    schema={"line": pl.Int64, "code": pl.String, "fields": pl.Int64, "text": pl.String}
+)
 _ANSWER = (
     *("id", "state", "reason", "message", "payment_id", "status", "approved_minor", "response"),
     *("processor_code", "processor_text", "approval_code", "avs_result", "cvv_result"),
@@ -130,7 +132,7 @@ class Caller:
             refused.append(replayed(connection, origin, rows))
         if refused:
             outcomes = pl.concat(refused, how="diagonal_relaxed")
-            rows = rows.with_columns(accepted=~pl.col("id").is_in(outcomes["id"].implode()))
+            rows = rows.with_columns_seq(accepted=~pl.col("id").is_in(outcomes["id"].implode()))
             operations.copy_outcomes(connection, outcomes)
         operations.copy_operations(connection, rows)
         settled = self._rounds(connection, rows.filter("accepted") if refused else rows)
@@ -144,12 +146,9 @@ class Caller:
         wanted = {
             each for gate in self._place.gates for each in self._place.connector(gate.id).wants
         }
-        details = [
-            pl.col(name) if name in rows.columns else pl.lit(None, pl.String).alias(name)
-            for name in sorted(wanted)
-        ]
         rows = _with_subjects(connection, rows)
-        claim = rows.select(*CLAIMED, *details, cvv="card_cvv")
+        absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
+        claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
         book = Book(self._place, locked(connection, claim))
         sender = Sender(self._engine, self._place)
         # Calls of one group may act on the same payment.
@@ -158,15 +157,15 @@ class Caller:
 
     def _answers(self, outcomes: list[pl.DataFrame]) -> list[dict[str, Any]]:
         """Give the answers in the order of the calls."""
+        rows = pl.concat([each[_ANSWER] for each in outcomes]).sort("id")
         ids = self._engine.public_ids
-        found = []
-        for row in (row for each in outcomes for row in each.select(_ANSWER).to_dicts()):
-            number, payment = row.pop("id"), row.pop("payment_id")
-            named = {"operation": ids.encode_one(number, "op", Shape.NATIVE), "payment": None}
-            if payment is not None:
-                named["payment"] = ids.encode_one(int(payment), "pay", Shape.NATIVE)
-            found.append((number, {**named, **row}))
-        return [answer for _, answer in sorted(found, key=itemgetter(0))]
+        named = without(rows, "id", "payment_id").hstack(
+            [
+                ids.encode(rows["id"], "op", Shape.NATIVE).alias("operation"),
+                ids.encode(rows["payment_id"], "pay", Shape.NATIVE).alias("payment"),
+            ]
+        )
+        return named.to_dicts()
 
     def _take_lines(self, count: int) -> tuple[int, int]:
         """Take numbers for calls: the block, and the first line in it."""
@@ -181,14 +180,12 @@ class Caller:
 
 def _records(calls: list[Mapping[str, str]], first: int) -> Records:
     names = sorted({name for call in calls for name in call})
-    table = pl.DataFrame(
-        {
-            "line": range(first, first + len(calls)),
-            **{name: [call.get(name) or None for call in calls] for name in names},
-        },
-        schema={"line": pl.Int64, **dict.fromkeys(names, pl.String)},
-    )
-    return Records(table, pl.DataFrame(schema=_NO_BROKEN), 0)
+    lines = pl.Series("line", range(first, first + len(calls)), dtype=pl.Int64)
+    cells = [
+        pl.Series(name, [call.get(name) or None for call in calls], dtype=pl.String)
+        for name in names
+    ]
+    return Records(pl.DataFrame([lines, *cells]), _NONE_BROKEN, 0)
 
 
 def _layout(columns: tuple[str, ...]) -> Layout:
@@ -216,7 +213,7 @@ def _with_subjects(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFr
         stored, on=["merchant_id", "payment_reference"], how="left", maintain_order="left"
     )
     by_name = pl.col("payment_reference").is_not_null()
-    return joined.with_columns(
+    return joined.with_columns_seq(
         payment_id=pl.when(by_name & (pl.col("found") == 1))
         .then("found_id")
         .otherwise("payment_id"),

@@ -13,19 +13,20 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import cards
 from paybatch.domain.delimited import Records
+from paybatch.domain.few import FEW_ROWS, nulls
 from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import precedence_of, sentence_of
 from paybatch.flow import rules
 from paybatch.flow.cells import broken_texts, fitted
 from paybatch.flow.describe import ERRORS, describe
 from paybatch.flow.engine import Engine
+from paybatch.flow.known import known
 from paybatch.flow.means import find_means
 from paybatch.flow.place import Place
 from paybatch.flow.texts import Layout, to_fields
 from paybatch.flow.values import harmless, typed
 
 _BROKEN_CHARACTERS_MAX = 80
-FEW_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,15 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
     values = _marked(place, find_means(engine, typed(place, texts)))
     ruled = rules.ruled(
         frozenset(values["kind"].drop_nulls().unique().to_list()),
-        frozenset(n for n in texts.columns if n != "line" and texts[n].null_count() < len(texts)),
+        known(texts).some,
+        known(values),
+        frozenset(mark for _, _, mark in rules.MARKS if values[mark].any()),
         int(f"{now:%y%m}"),
     )
     errors = _failing(layout, place, values, ruled)
     if not (broken.is_empty() and unfit.is_empty()):
         errors = pl.concat([_broken(broken), unfit, errors])
-        values = pl.concat([values, broken.select("line")], how="diagonal").sort("line")
+        values = pl.concat([values, broken.select_seq("line")], how="diagonal").sort("line")
     if not errors.is_empty():
         errors = errors.sort("line", precedence_of(pl.col("reason")), maintain_order=True)
     values = harmless(engine, _with_reasons(values, errors))
@@ -75,43 +78,54 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
 def _with_reasons(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
     """Add ``reason`` and ``message``: the first error of each row."""
     if errors.is_empty():
-        nothing = pl.lit(None, pl.String)
-        return values.with_columns(reason=nothing, message=nothing)
+        return values.hstack(nulls(["reason", "message"], pl.String(), values.height))
     first = errors.unique("line", keep="first", maintain_order=True)
-    first = first.select("line", "reason", "message")
+    first = first.select_seq("line", "reason", "message")
     return values.join(first, on="line", how="left", maintain_order="left")
 
 
 def _marked(place: Place, values: pl.DataFrame) -> pl.DataFrame:
     """Add what a single expression cannot say: check digits, and verbs that a gate lacks."""
+    fails = [
+        _digit_fails(place, values, "card_number", cards.luhn_fails).alias("number_fails"),
+        _digit_fails(place, values, "routing_number", cards.routing_fails).alias("routing_fails"),
+        _verbs_missing(place, values).alias("verb_missing"),
+    ]
+    return values.hstack(fails)
+
+
+def _digit_fails(
+    place: Place, values: pl.DataFrame, name: str, test: Callable[[pl.Series], pl.Series]
+) -> pl.Series:
+    """Tell which check digits are wrong; test values may be, on gates in test mode."""
+    numbers = values[name]
+    fails = test(numbers) if numbers.count() else None
+    if fails is None or not fails.any():
+        return _nowhere(values)
+    testing = values["gate_is_test"].fill_null(value=False)
+    return fails & ~(testing & numbers.is_in(place.test_values).fill_null(value=False))
+
+
+def _verbs_missing(place: Place, values: pl.DataFrame) -> pl.Series:
+    """Tell which rows ask their gate's connector for a verb that it lacks."""
     lacking = [
         (pl.col("gate_id") == gate_id) & (pl.col("kind") == kind)
         for gate_id, kind in _pairs(values)
         if gate_id and registry.kinds()[kind].verb not in (None, *place.connector(gate_id).verbs)
     ]
-    return values.with_columns(
-        number_fails=_digit_fails(place, values, "card_number", cards.luhn_fails),
-        routing_fails=_digit_fails(place, values, "routing_number", cards.routing_fails),
-        verb_missing=pl.any_horizontal(lacking) if lacking else pl.lit(value=False),
-    )
+    if not lacking:
+        return _nowhere(values)
+    return values.select_seq(pl.any_horizontal(lacking)).to_series()
 
 
-def _digit_fails(
-    place: Place, values: pl.DataFrame, name: str, test: Callable[[pl.Series], pl.Series]
-) -> pl.Expr:
-    """Tell which check digits are wrong; test values may be, on gates in test mode."""
-    numbers = values[name]
-    fails = test(numbers) if numbers.count() else None
-    if fails is None or not fails.any():
-        return pl.lit(value=False)
-    testing = values["gate_is_test"].fill_null(value=False)
-    return pl.lit(fails & ~(testing & numbers.is_in(place.test_values).fill_null(value=False)))
+def _nowhere(values: pl.DataFrame) -> pl.Series:
+    return pl.Series([False]).new_from_index(0, values.height)
 
 
 def _pairs(values: pl.DataFrame) -> list[tuple[int, str]]:
     """Give each gate and kind that stand together."""
     if values.height > FEW_ROWS:
-        return values.select("gate_id", "kind").unique().drop_nulls().rows()
+        return values.select_seq("gate_id", "kind").unique().drop_nulls().rows()
     both = set(zip(values["gate_id"].to_list(), values["kind"].to_list(), strict=True))
     return [pair for pair in both if None not in pair]
 
@@ -121,7 +135,7 @@ def _broken(broken: pl.DataFrame) -> pl.DataFrame:
     reason, found = pl.col("code"), pl.col("fields")
     count = pl.when(found.is_not_null()).then(pl.format(" ({} found)", found))
     value = mask_wrong(pl.col("text").str.slice(0, _BROKEN_CHARACTERS_MAX))
-    return broken.select(
+    return broken.select_seq(
         "line",
         reason.alias("reason"),
         pl.lit(None, pl.String).alias("column_name"),
@@ -136,7 +150,7 @@ def _failing(
     layout: Layout, place: Place, values: pl.DataFrame, ruled: rules.Ruled
 ) -> pl.DataFrame:
     """Find the rows that fail, then say of each what is wrong with it."""
-    flags, faults = values.select(ruled.flags), ruled.faults
+    flags, faults = values.select_seq(ruled.flags), ruled.faults
     bad = _any_of(flags)
     if not bad.any():
         return pl.DataFrame(schema=ERRORS)
@@ -154,4 +168,4 @@ def _any_of(flags: pl.DataFrame) -> pl.Series:
     """Tell which rows have any flag; for few rows the plan would cost more than the rows."""
     if flags.height <= FEW_ROWS:
         return pl.Series([any(row) for row in flags.iter_rows()], dtype=pl.Boolean)
-    return flags.select(pl.any_horizontal(pl.all())).to_series()
+    return flags.select_seq(pl.any_horizontal(pl.all())).to_series()

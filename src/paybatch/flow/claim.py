@@ -50,12 +50,14 @@ class Book:
             return
         joined = self.payments.join(changes, on=KEY, how="left", suffix="_by")
         grown = [(pl.col(name) + pl.col(f"{name}_by").fill_null(0)).alias(name) for name in CHANGED]
-        self.payments = joined.with_columns(grown).select(list(LOCKED))
+        self.payments = joined.with_columns_seq(grown).select_seq(list(LOCKED))
 
     def add(self, made: pl.DataFrame) -> None:
         """Add payments that were made in this chunk."""
         zeros = [pl.lit(0, pl.Int64).alias(n) for n in AMOUNTS if n not in made.columns]
-        self.payments = pl.concat([self.payments, made.with_columns(zeros).select(list(LOCKED))])
+        self.payments = pl.concat(
+            [self.payments, made.with_columns_seq(zeros).select_seq(list(LOCKED))]
+        )
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def claim_once(book: Book, operations: pl.DataFrame) -> Round:
     """Claim a chunk in which every payment occurs once."""
     if not operations["payment_id"].count() and not operations["reason"].count():
         none = operations.clear()
-        return Round(operations.with_columns(amount_minor="requested_minor"), none, none)
+        return Round(operations.with_columns_seq(amount_minor="requested_minor"), none, none)
     acts = operations.filter(acts_on_payment())
-    new = operations.filter(~acts_on_payment()).with_columns(amount_minor="requested_minor")
+    new = operations.filter(~acts_on_payment()).with_columns_seq(amount_minor="requested_minor")
     rows = book.judge(acts)
     good = pl.col("refusal").is_null()
     calls = pl.concat([new, rows.filter(good)], how="diagonal")
@@ -90,11 +92,11 @@ def windows(operations: pl.DataFrame) -> list[pl.DataFrame]:
     The parts are worked one after the other: a round costs what its part has, not what is left.
     """
     subject = pl.when(acts_on_payment()).then(pl.col("payment_id")).otherwise(pl.col("id"))
-    rows = operations.with_columns(payment_id=subject)
+    rows = operations.with_columns_seq(payment_id=subject)
     if rows.height <= WINDOW_ROWS:
         return [rows]
     window = pl.int_range(pl.len()).over(KEY) // WINDOW_ROWS
-    parts = rows.with_columns(window=window).sort("window", "id").partition_by("window")
+    parts = rows.with_columns_seq(window=window).sort("window", "id").partition_by("window")
     return [part.drop("window") for part in parts]
 
 
@@ -103,10 +105,10 @@ def claim_round(book: Book, rows: pl.DataFrame) -> Round:
     place = pl.int_range(pl.len()).over(KEY)
     turned = (pl.col("kind") != pl.col("kind").first().over(KEY)).cum_max().over(KEY)
     alone = ~acts_on_payment() & (place > 0)
-    looked = rows.with_columns(in_run=~turned & ~alone)
+    looked = rows.with_columns_seq(in_run=~turned & ~alone)
     run = looked.filter("in_run").drop("in_run")
     waiting = looked.filter(~pl.col("in_run")).drop("in_run")
-    new = run.filter(~acts_on_payment()).with_columns(amount_minor="requested_minor")
+    new = run.filter(~acts_on_payment()).with_columns_seq(amount_minor="requested_minor")
     acts = run.filter(acts_on_payment())
     if acts.is_empty():
         return Round(new, acts, waiting)
@@ -123,7 +125,7 @@ def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFr
     They are refused whatever the answers to the rows before them are; which reason stands first
     depends on those answers.
     """
-    answered = replies.select(
+    answered = replies.select_seq(
         id="operation",
         approved_minor=pl.when(pl.col("result") == "approved")
         .then(pl.col("approved_minor"))
@@ -132,12 +134,12 @@ def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFr
     sent = turn.calls.filter(acts_on_payment()).join(answered, on="id", how="inner")
     if sent.is_empty():
         return turn.refused
-    none = turn.refused.with_columns(approved_minor=pl.lit(0, pl.Int64))
+    none = turn.refused.with_columns_seq(approved_minor=pl.lit(0, pl.Int64))
     rows = in_sequence(pl.concat([sent, none], how="diagonal").sort("id"))
     again = judged(book.place, rows.drop("status", "left", "amount_minor", "refusal"))
-    met = again.select("id", met="refusal")
+    met = again.select_seq("id", met="refusal")
     refused = turn.refused.join(met, on="id", how="left", maintain_order="left")
-    return refused.with_columns(refusal=pl.coalesce("met", "refusal")).drop("met")
+    return refused.with_columns_seq(refusal=pl.coalesce("met", "refusal")).drop("met")
 
 
 def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
@@ -148,14 +150,16 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
     are known, so behind a row that waits it waits too.
     """
     fits = pl.col("refusal").is_null()
-    taken = now.with_columns(approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0))
+    taken = now.with_columns_seq(
+        approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0)
+    )
     ahead = in_sequence(taken)
     is_first = pl.all_horizontal(ahead[n] == now[n] for n in CHANGED)
     again = judged(book.place, ahead.drop("status", "left", "amount_minor", "refusal"))
     still = again["refusal"].is_null() & (again["amount_minor"] == now["amount_minor"])
-    frame = now.select(*KEY, fits=fits).with_columns(still=still, first=is_first)
+    frame = now.select_seq(*KEY, fits=fits).with_columns_seq(still=still, first=is_first)
     stopped = (pl.col("fits") & ~pl.col("still") & ~pl.col("first")).cum_max().over(KEY)
-    return frame.select(
+    return frame.select_seq(
         pl.when(stopped)
         .then(pl.lit("wait"))
         .when(~pl.col("fits"))
@@ -171,21 +175,21 @@ def in_sequence(rows: pl.DataFrame) -> pl.DataFrame:
     on what it finds (the rest that a final capture releases), so this is repeated until it stands;
     the first row is right at once, each pass makes at least one more right.
     """
-    base = rows.select(CHANGED)
+    base = rows.select_seq(CHANGED)
     rows = with_changes(rows)
     while True:
-        found = rows.select(
+        found = rows.select_seq(
             (base[n] + pl.col(f"{n}_by").cum_sum().over(KEY) - pl.col(f"{n}_by")).alias(n)
             for n in CHANGED
         )
-        if found.equals(rows.select(CHANGED)):
+        if found.equals(rows.select_seq(CHANGED)):
             return rows
-        rows = with_changes(rows.with_columns(found))
+        rows = with_changes(rows.with_columns_seq(found))
 
 
 def with_changes(rows: pl.DataFrame) -> pl.DataFrame:
     """Add ``NAME_by`` for each of ``CHANGED``: what each row's approval adds to its payment."""
-    return rows.with_columns(_changes_of(frozenset(rows["kind"].unique().to_list())))
+    return rows.with_columns_seq(_changes_of(frozenset(rows["kind"].unique().to_list())))
 
 
 @cache

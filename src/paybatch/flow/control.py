@@ -107,7 +107,7 @@ def _ended_unsent(batch: Batch, rows: pl.DataFrame, refused: pl.DataFrame | None
     wrong = pl.DataFrame(schema=REFUSED) if refused is None else refused
     joined = rows.drop("reason").join(wrong, on="line", how="left", maintain_order="left")
     rejected = pl.when(pl.col("reason").is_not_null()).then(pl.lit("rejected"))
-    return joined.with_columns(
+    return joined.with_columns_seq(
         amount_minor=pl.col("requested_minor"),
         state=rejected.otherwise(pl.lit("cancelled")),
         payment_id=pl.when(~unmade).then("payment_id"),

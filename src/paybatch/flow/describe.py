@@ -57,7 +57,7 @@ def describe(layout: Layout, place: Place, rows: pl.DataFrame, fault: Fault) -> 
     """Say of each of these rows, which all have this fault, what is wrong; shaped as ``ERRORS``."""
     column, value = _where(layout, rows, fault.column)
     allowed = _allowed(layout, place, fault)
-    return rows.select(
+    return rows.select_seq(
         "line",
         pl.lit(fault.reason.value).alias("reason"),
         column.alias("column_name"),

@@ -19,8 +19,8 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
 
     Rows need ``kind, gate_id, requested_minor, currency, reason`` and their payment's columns.
     """
-    rows = rows.with_columns(status=payment.status())
-    pairs = rows.select("kind", "payment_gate_id").unique().drop_nulls().sort(pl.all())
+    rows = rows.with_columns_seq(status=payment.status())
+    pairs = rows.select_seq("kind", "payment_gate_id").unique().drop_nulls().sort(pl.all())
     left: pl.Expr = pl.lit(None, pl.Int64)
     refusal: pl.Expr = pl.lit(None, pl.String)
     fixed: dict[str, pl.Expr] = {}
@@ -33,12 +33,12 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
             fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, pl.col(column)))
         ladder = _ladder(place, gate_id, kind)
         refusal = pl.when(own).then(_first(ladder)).otherwise(refusal)
-    rows = rows.with_columns(left=left, **fixed)
-    rows = rows.with_columns(amount_minor=pl.coalesce("requested_minor", "left"))
+    rows = rows.with_columns_seq(left=left, **fixed)
+    rows = rows.with_columns_seq(amount_minor=pl.coalesce("requested_minor", "left"))
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
-    return rows.with_columns(refusal=pl.coalesce(pl.col("reason"), unknown, refusal))
+    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal))
 
 
 def _first(ladder: list[Fault]) -> pl.Expr:

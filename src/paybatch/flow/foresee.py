@@ -27,11 +27,11 @@ REFUSED = {"line": pl.Int64, "reason": pl.String, "message": pl.String}
 
 def approve_all(calls: pl.DataFrame) -> pl.DataFrame:
     """Answer every call as approved in full."""
-    given = calls.select(
+    given = calls.select_seq(
         operation="id", result=pl.lit("approved"), approved_minor=pl.col("amount_minor")
     )
     absent = [name for name in REPLY_SCHEMA if name not in given.columns]
-    return given.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
+    return given.with_columns_seq(pl.lit(None, pl.String).alias(name) for name in absent)
 
 
 def judged_in(engine: Engine, book: Book, rows: pl.DataFrame) -> pl.DataFrame:
@@ -40,16 +40,22 @@ def judged_in(engine: Engine, book: Book, rows: pl.DataFrame) -> pl.DataFrame:
     ``state`` is rejected or approved; amounts and currencies are those that would be sent.
     """
     settled = in_rounds(book, rows, approve_all, engine.clock(), is_ordered=True)
-    outcomes = [each.outcomes.select("id", *(n for n in JUDGED if n != "line")) for each in settled]
+    outcomes = [
+        each.outcomes.select_seq("id", *(n for n in JUDGED if n != "line")) for each in settled
+    ]
     if not outcomes:
         return pl.DataFrame(schema=JUDGED)
-    joined = pl.concat(outcomes).join(rows.select("id", "line"), on="id")
-    return joined.select(list(JUDGED)).sort("line")
+    joined = pl.concat(outcomes).join(rows.select_seq("id", "line"), on="id")
+    return joined.select_seq(list(JUDGED)).sort("line")
 
 
 def refused_in(engine: Engine, book: Book, rows: pl.DataFrame) -> pl.DataFrame:
     """Give the rows (``line, reason, message``) that would be refused, taken in line order."""
-    return judged_in(engine, book, rows).filter(pl.col("state") == "rejected").select(list(REFUSED))
+    return (
+        judged_in(engine, book, rows)
+        .filter(pl.col("state") == "rejected")
+        .select_seq(list(REFUSED))
+    )
 
 
 def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:

@@ -3,10 +3,9 @@
 Read-only: it finds the number behind the name, or marks that there is none.
 """
 
-from functools import cache
-
 import polars as pl
 
+from paybatch.domain.few import nulls
 from paybatch.flow.engine import Engine
 from paybatch.store import directory, numbers
 from paybatch.store.database import Connection, Row
@@ -30,15 +29,15 @@ def find_means(engine: Engine, frame: pl.DataFrame) -> pl.DataFrame:
     """
     named = [name for name in ("card_reference", "customer") if frame[name].count()]
     if not named:
-        return frame.with_columns(_nothing_found())
-    frame = frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in _FOUND.items())
+        return frame.hstack(_nothing_found(frame.height))
+    frame = frame.with_columns_seq(pl.lit(None, kind).alias(name) for name, kind in _FOUND.items())
     with engine.database.transaction() as connection:
         for name in named:
             find = _by_reference if name == "card_reference" else _by_customer
             rows = frame.filter(pl.col(name).is_not_null())
             frame = _merge(frame, find(engine, connection, rows))
     missing = pl.col("number_id").is_null() & pl.col("merchant_id").is_not_null()
-    return frame.with_columns(
+    return frame.with_columns_seq(
         card_reference_unknown=pl.col("card_reference").is_not_null() & missing,
         customer_unknown=pl.col("customer").is_not_null() & missing,
         expiry=pl.coalesce("expiry", "found_expiry"),
@@ -48,20 +47,17 @@ def find_means(engine: Engine, frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-@cache
-def _nothing_found() -> list[pl.Expr]:
-    unknown = ("card_reference_unknown", "customer_unknown")
-    return [
-        *(pl.lit(None, kind).alias(name) for name, kind in _FOUND.items()),
-        *(pl.lit(value=False).alias(name) for name in unknown),
-    ]
+def _nothing_found(height: int) -> list[pl.Series]:
+    known = pl.Series([False]).new_from_index(0, height)
+    found = [column for name, kind in _FOUND.items() for column in nulls([name], kind, height)]
+    return [*found, known.alias("card_reference_unknown"), known.alias("customer_unknown")]
 
 
 def _merge(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
-    columns = found.select("line", *_FOUND)
+    columns = found.select_seq("line", *_FOUND)
     joined = frame.join(columns, on="line", how="left", suffix="_new", maintain_order="left")
     merged = [pl.coalesce(f"{name}_new", name).alias(name) for name in _FOUND]
-    return joined.with_columns(merged).drop(f"{name}_new" for name in _FOUND)
+    return joined.with_columns_seq(merged).drop(f"{name}_new" for name in _FOUND)
 
 
 def _known(connection: Connection[Row], wanted: pl.DataFrame) -> pl.DataFrame:
@@ -70,7 +66,7 @@ def _known(connection: Connection[Row], wanted: pl.DataFrame) -> pl.DataFrame:
     for (merchant_id,), group in wanted.partition_by("merchant_id", as_dict=True).items():
         ids = group["number_id"].drop_nulls().unique().to_list()
         known = numbers.known_numbers(connection, int(merchant_id), ids)
-        found.append(known.with_columns(merchant_id=pl.lit(merchant_id, pl.Int32)))
+        found.append(known.with_columns_seq(merchant_id=pl.lit(merchant_id, pl.Int32)))
     nothing = pl.DataFrame(schema={**numbers.KNOWN, "merchant_id": pl.Int32})
     return pl.concat([nothing, *found])
 
@@ -80,13 +76,13 @@ def _by_reference(engine: Engine, connection: Connection[Row], rows: pl.DataFram
     texts = rows["card_reference"]
     card = engine.public_ids.decode_reference(texts, CARD)
     bank = engine.public_ids.decode_reference(texts, BANK)
-    wanted = rows.select("line", "merchant_id").with_columns(
+    wanted = rows.select_seq("line", "merchant_id").with_columns_seq(
         number_id=card["number_id"].zip_with(card["number_id"].is_not_null(), bank["number_id"]),
         found_expiry=card["expiry"].cast(pl.Int16),
     )
     known = _known(connection, wanted.drop_nulls("merchant_id"))
     joined = wanted.join(known, on=["merchant_id", "number_id"], how="inner")
-    return joined.rename({"brand": "found_brand", "masked": "found_masked"}).select(
+    return joined.rename({"brand": "found_brand", "masked": "found_masked"}).select_seq(
         "line",
         "number_id",
         "found_expiry",
@@ -106,11 +102,11 @@ def _by_customer(engine: Engine, connection: Connection[Row], rows: pl.DataFrame
             names = group["customer"].unique().to_list()
             wallet = directory.means_of_customers(connection, int(merchant_id), names)
             found.append(_choose(group, wallet))
-    return pl.concat(found) if found else rows.clear().select("line", *_FOUND)
+    return pl.concat(found) if found else rows.clear().select_seq("line", *_FOUND)
 
 
 def _choose(rows: pl.DataFrame, wallet: pl.DataFrame) -> pl.DataFrame:
-    wanted = rows.select(
+    wanted = rows.select_seq(
         "line",
         "customer",
         wanted_rank=pl.col("means_rank").cast(pl.Int16, strict=False),
@@ -121,7 +117,7 @@ def _choose(rows: pl.DataFrame, wallet: pl.DataFrame) -> pl.DataFrame:
         (pl.col("wanted_means").is_null() | (pl.col("wanted_means") == pl.col("means"))),
     )
     first = joined.sort("line", "rank").unique("line", keep="first", maintain_order=True)
-    return first.select(
+    return first.select_seq(
         "line",
         "number_id",
         found_expiry="expiry",

@@ -49,4 +49,4 @@ def view_payment(engine: Engine, key: tuple[int, int]) -> PaymentView:
 def _status(values: dict[str, Any]) -> str:
     columns = ("state", "origin", *payment.AMOUNTS)
     row = pl.DataFrame([{name: values[name] for name in columns}])
-    return str(row.select(payment.status()).item())
+    return str(row.select_seq(payment.status()).item())

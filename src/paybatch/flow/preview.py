@@ -90,11 +90,11 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
         largest.append(_largest(checked.accepted))
         _count_seen(engine, found, checked.accepted)
         if acts:
-            kept.append(checked.accepted.select(_KEPT))
+            kept.append(checked.accepted.select_seq(_KEPT))
     found.largest = _largest_of(largest)
     if kept:
         judged = _foreseen(engine, place, pl.concat(kept))
-        refused = judged.filter(pl.col("state") == "rejected").select(list(REFUSED))
+        refused = judged.filter(pl.col("state") == "rejected").select_seq(list(REFUSED))
         found.refused_count = refused.height
         found.refused = refused.head(LISTED).to_dicts()
         totals += [left_queue(_acting(pl.concat(kept))), _judged_totals(judged)]
@@ -119,7 +119,7 @@ def _judged_totals(judged: pl.DataFrame) -> pl.DataFrame:
     """Count rows on payments by what would become of them, with the amounts that would go out."""
     approved = pl.col("state") == "approved"
     return tally(
-        judged.with_columns(state=pl.when(approved).then(pl.lit("queued")).otherwise("state"))
+        judged.with_columns_seq(state=pl.when(approved).then(pl.lit("queued")).otherwise("state"))
     )
 
 
@@ -133,7 +133,7 @@ def _count_gates(place: Place, found: Preview, rows: pl.DataFrame) -> None:
 
 def _totals(checked: Checked) -> pl.DataFrame:
     rejected = pl.col("reason").is_not_null()
-    rows = checked.values.select(
+    rows = checked.values.select_seq(
         pl.col("kind").fill_null("unknown"),
         "reason",
         pl.col("currency_code").alias("currency"),
@@ -153,7 +153,7 @@ def _added(totals: list[pl.DataFrame]) -> list[dict[str, Any]]:
 
 
 def _largest(rows: pl.DataFrame) -> pl.DataFrame:
-    shown = rows.select(
+    shown = rows.select_seq(
         "line", "kind", pl.col("currency_code").alias("currency"), "requested_minor"
     )
     return shown.sort("requested_minor", descending=True, nulls_last=True).head(LARGEST)
@@ -168,7 +168,7 @@ def _largest_of(parts: list[pl.DataFrame]) -> list[dict[str, Any]]:
 
 def _count_seen(engine: Engine, found: Preview, rows: pl.DataFrame) -> None:
     """Count the references of these rows that earlier batches carried."""
-    named = rows.select("merchant_id", "reference").drop_nulls()
+    named = rows.select_seq("merchant_id", "reference").drop_nulls()
     with engine.database.transaction() as connection:
         for (merchant_id,), group in named.partition_by("merchant_id", as_dict=True).items():
             references = group["reference"].unique().to_list()
@@ -179,7 +179,7 @@ def _count_seen(engine: Engine, found: Preview, rows: pl.DataFrame) -> None:
 
 def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     """Give what would become of the rows that act on a payment, shaped as ``JUDGED``."""
-    rows = rows.rename({"currency_code": "currency", "final_value": "final"}).with_columns(
+    rows = rows.rename({"currency_code": "currency", "final_value": "final"}).with_columns_seq(
         id="line",
         number_id=pl.lit(None, pl.String),
         expiry=pl.lit(None, pl.Int16),
@@ -192,9 +192,9 @@ def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     subjects = named["payment_id"].drop_nulls().unique()
     own = rows.filter(~acts_on_payment() & pl.col("id").is_in((-subjects).implode()))
     # Payments that the file itself makes stand under minus their line, out of the way of real ids.
-    made = own.with_columns(id=-pl.col("id"), payment_id=pl.lit(None, pl.Int64))
+    made = own.with_columns_seq(id=-pl.col("id"), payment_id=pl.lit(None, pl.Int64))
     with engine.database.transaction() as connection:
-        wanted = named.filter(pl.col("payment_id") > 0).select(KEY).unique().sort(KEY)
+        wanted = named.filter(pl.col("payment_id") > 0).select_seq(KEY).unique().sort(KEY)
         book = Book(place, payments.lock_payments(connection, wanted))
     both = pl.concat([made, named], how="diagonal").sort("line")
     judged = judged_in(engine, book, both)
@@ -204,12 +204,12 @@ def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
 def _with_subjects(engine: Engine, rows: pl.DataFrame, acting: pl.DataFrame) -> pl.DataFrame:
     """Find the payment of each row: by id, by an earlier line, or by a stored reference."""
     ids = engine.public_ids.decode(acting["payment"].fill_null(""), "pay", Shape.NATIVE)
-    acting = acting.with_columns(payment_id=ids)
-    makers = rows.filter(~acts_on_payment() & pl.col("reference").is_not_null()).select(
+    acting = acting.with_columns_seq(payment_id=ids)
+    makers = rows.filter(~acts_on_payment() & pl.col("reference").is_not_null()).select_seq(
         "merchant_id", payment="reference", maker="line"
     )
     here = (
-        acting.select("line", "merchant_id", "payment")
+        acting.select_seq("line", "merchant_id", "payment")
         .join(makers, on=["merchant_id", "payment"], how="inner")
         .filter(pl.col("maker") < pl.col("line"))
         .group_by("line")
@@ -225,7 +225,7 @@ def _with_subjects(engine: Engine, rows: pl.DataFrame, acting: pl.DataFrame) -> 
         .when(count == 0)
         .then(pl.lit(Reason.REFERENCE_UNKNOWN.value))
     )
-    return acting.with_columns(
+    return acting.with_columns_seq(
         reason=pl.when(pl.col("payment_id").is_null()).then(lost),
         payment_id=pl.coalesce(
             "payment_id", pl.when(count == 1).then(pl.coalesce(-pl.col("maker"), "stored_id"))

@@ -108,7 +108,7 @@ def report_rows(reporting: Reporting, stored: pl.DataFrame) -> pl.DataFrame:
     ids, shape = reporting.engine.public_ids, Shape(reporting.dialect.id_shape)
     names = {gate.id: gate.name for gate in reporting.place.gates}
     connectors = {gate.id: gate.connector for gate in reporting.place.gates}
-    rows = stored.with_columns(
+    rows = stored.with_columns_seq(
         *from_text(reporting.batch.columns, pl.col("cells"), CELL),
         state=pl.coalesce("state", pl.lit("queued")),
         operation=ids.encode(stored["id"], "op", shape),

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.choose import choose
 from paybatch.domain.connector import REPLY_SCHEMA
+from paybatch.domain.few import chosen, has_any, nulls
 from paybatch.domain.reasons import Reason
 from paybatch.flow import vault
 from paybatch.flow.claim import (
@@ -71,7 +71,7 @@ def settle_rounds(
     is_ordered = chunk.kind == "ordered"
     settled = in_rounds(book, rows, sender.send, now, is_ordered=is_ordered)
     if not lost.is_empty():
-        gone = lost.with_columns(refusal=pl.lit(Reason.CVV_GONE.value))
+        gone = lost.with_columns_seq(refusal=pl.lit(Reason.CVV_GONE.value))
         settled.append(_refused(refuse(gone, now)))
     return settled
 
@@ -79,9 +79,9 @@ def settle_rounds(
 def _named(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:
     """Add ``payment``: what each row calls the payment that it acts on, for refusals."""
     if not rows["payment_id"].count():
-        return rows.with_columns(payment="payment_reference")
+        return rows.with_columns_seq(payment="payment_reference")
     ids = engine.public_ids.encode(rows["payment_id"], "pay", Shape.NATIVE)
-    return rows.with_columns(payment=pl.coalesce("payment_reference", ids))
+    return rows.with_columns_seq(payment=pl.coalesce("payment_reference", ids))
 
 
 def _cvv_gone(place: Place) -> pl.Expr:
@@ -124,7 +124,7 @@ def _in_rounds(
 def _keep_book(book: Book, done: Settled) -> None:
     if not done.made.is_empty():
         book.add(
-            done.made.with_columns(
+            done.made.with_columns_seq(
                 payment_gate_id="gate_id",
                 payment_currency="currency",
                 payment_number_id="number_id",
@@ -142,9 +142,9 @@ def _refused(outcomes: pl.DataFrame) -> Settled:
 def locked(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
     """Lock the payments that the rows act on."""
     if not rows["payment_id"].count():
-        return pl.DataFrame(schema=payments.LOCKED)
+        return payments.NONE_LOCKED
     wanted = rows.filter(acts_on_payment() & pl.col("payment_id").is_not_null())
-    return payments.lock_payments(connection, wanted.select(KEY).unique().sort(KEY))
+    return payments.lock_payments(connection, wanted.select_seq(KEY).unique().sort(KEY))
 
 
 def _with_details(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
@@ -163,8 +163,8 @@ def _with_details(work: Work, connection: Connection[Row], rows: pl.DataFrame) -
                 cells.rename({"value": field}), on="line", how="left", maintain_order="left"
             )
         else:
-            rows = rows.with_columns(pl.lit(None, pl.String).alias(field))
-    return rows.with_columns(cvv=_cvvs(work, connection, rows))
+            rows = rows.with_columns_seq(pl.lit(None, pl.String).alias(field))
+    return rows.with_columns_seq(cvv=_cvvs(work, connection, rows))
 
 
 def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Series:
@@ -177,6 +177,10 @@ def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Ser
     return pl.Series("cvv", [found.get(line) for line in rows["line"]], pl.String)
 
 
+def _as_declared(replies: pl.DataFrame) -> pl.DataFrame:
+    return replies if replies.schema == REPLY_SCHEMA else replies.cast(REPLY_SCHEMA)
+
+
 @dataclass(frozen=True)
 class Sender:
     """Sends calls to the connectors of their gates."""
@@ -187,32 +191,32 @@ class Sender:
     def send(self, calls: pl.DataFrame) -> pl.DataFrame:
         """Send calls and gather the replies."""
         if "payment_gate_id" in calls.columns:
-            calls = calls.with_columns(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
+            calls = calls.with_columns_seq(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
         names = calls["kind"].unique().to_list()
         verbs = {name: str(registry.kinds()[name].verb) for name in names}
-        calls = calls.with_columns(
-            operation="id",
-            key=pl.format("{}-1", pl.col("id")),
-            verb=choose(pl.col("kind"), verbs, pl.String),
-        )
+        calls = calls.hstack([chosen(calls["kind"], verbs, pl.String()).alias("verb")])
+        calls = calls.with_columns_seq(operation="id", key=pl.format("{}-1", pl.col("id")))
+        gates = calls["gate_id"].unique(maintain_order=True).to_list()
         replies = []
-        for gate_id in calls["gate_id"].unique(maintain_order=True).to_list():
-            own = self._with_test_values(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+        for gate_id in gates:
+            own = calls.filter(pl.col("gate_id") == gate_id) if len(gates) > 1 else calls
+            own = self._with_test_values(gate_id, own)
             replies += list(self.place.connector(gate_id).send(own))
-        return pl.concat([each.cast(REPLY_SCHEMA) for each in replies])
+        return pl.concat([_as_declared(each) for each in replies])
 
     def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
         """Mark the numbers that are test values of the connector, by their fingerprints."""
         values = self._test_numbers(gate_id)
-        named = {"test_value": "number_id", "payment_test_value": "payment_number_id"}
-        return calls.with_columns(
-            (
-                pl.col(column).replace_strict(values, default=None, return_dtype=pl.String)
-                if column in calls.columns and calls[column].is_in(list(values)).any()
-                else pl.lit(None, pl.String)
-            ).alias(name)
-            for name, column in named.items()
-        )
+        found = []
+        for name, column in (
+            ("test_value", "number_id"),
+            ("payment_test_value", "payment_number_id"),
+        ):
+            if column in calls.columns and has_any(calls[column], values):
+                found.append(chosen(calls[column], values, pl.String()).alias(name))
+            else:
+                found += nulls([name], pl.String(), calls.height)
+        return calls.hstack(found)
 
     def _test_numbers(self, gate_id: int) -> dict[str, str]:
         """Give the fingerprints of the connector's test values; none on a live gate."""

@@ -4,6 +4,7 @@ The faults are made once for a set of kinds and columns and kept: making express
 than a table of one row.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,125 +15,150 @@ from paybatch.domain.kind import AmountRule, Fault, Kind
 from paybatch.domain.money import AMOUNT_DIGITS_MAX
 from paybatch.domain.reasons import Reason
 from paybatch.flow.describe import AMOUNT_COLUMNS, FIELDS, MEANS_COLUMNS
+from paybatch.flow.known import Known, Test, both, either, negated
 from paybatch.flow.values import PARTS
 
-
-def _given(name: str) -> pl.Expr:
-    return pl.col(name).is_not_null()
+_EVERY_ROW = pl.col("line").is_not_null()
 
 
-def _is_one_of(kinds: list[Kind]) -> pl.Expr:
-    return pl.col("kind").is_in([kind.name for kind in kinds])
+@dataclass(frozen=True)
+class _Table:
+    """What the rules need to know of a table: its kinds, what its file carries, its columns."""
+
+    kinds: tuple[Kind, ...]
+    present: frozenset[str]
+    known: Known
+    month: int
+
+    def given(self, name: str) -> Test:
+        return self.known.given(name)
+
+    def missing(self, name: str) -> Test:
+        return negated(self.known.given(name))
+
+    def is_one_of(self, kinds: list[Kind]) -> Test:
+        """Tell where a row's kind is one of these."""
+        if not kinds:
+            return False
+        if len(kinds) == len(self.kinds) and "kind" in self.known.full:
+            return True
+        return pl.col("kind").is_in([kind.name for kind in kinds])
+
+    @property
+    def pays(self) -> Test:
+        return self.is_one_of([kind for kind in self.kinds if kind.pays])
 
 
-def _type_faults(present: frozenset[str]) -> list[Fault]:
+def _fault(reason: Reason, column: str, *tests: Test) -> Iterator[Fault]:
+    """Give the fault of rows for which all tests hold; none if there can be no such row."""
+    fails = both(*tests)
+    if fails is not False:
+        yield Fault(reason, column, _EVERY_ROW if fails is True else fails)
+
+
+def _identity_faults(table: _Table) -> Iterator[Fault]:
+    gate_needed = both(table.given("merchant_id"), table.missing("gate_id"))
+    yield from _fault(Reason.KIND_MISSING, "kind", table.missing("kind_word"))
+    yield from _fault(Reason.KIND_UNKNOWN, "kind", table.given("kind_word"), table.missing("kind"))
+    yield from _fault(Reason.MERCHANT_UNKNOWN, "merchant", table.missing("merchant_id"))
+    yield from _fault(Reason.GATE_UNKNOWN, "gate", gate_needed, table.given("gate"))
+    yield from _fault(Reason.GATE_MISSING, "gate", gate_needed, table.missing("gate"))
+
+
+def _type_faults(table: _Table) -> Iterator[Fault]:
     """A fault for every way in which the text of a column can be wrong; the first one counts."""
-    found = []
-    for name in sorted(present & FIELDS.keys()):
+    for name in sorted((table.present & FIELDS.keys()) - {"kind"}):
         earlier: pl.Expr | None = None
         for reason, test in FIELDS[name].type.faults:
             fails = test(pl.col(name))
-            found.append(Fault(reason, name, fails if earlier is None else fails & ~earlier))
+            yield Fault(reason, name, fails if earlier is None else fails & ~earlier)
             earlier = fails if earlier is None else earlier | fails
-    return found
 
 
-def _identity_faults() -> list[Fault]:
-    unknown_merchant = pl.col("merchant_id").is_null()
-    gate_needed = ~unknown_merchant & pl.col("gate_id").is_null()
-    return [
-        Fault(Reason.KIND_MISSING, "kind", pl.col("kind_word").is_null()),
-        Fault(Reason.KIND_UNKNOWN, "kind", _given("kind_word") & pl.col("kind").is_null()),
-        Fault(Reason.MERCHANT_UNKNOWN, "merchant", unknown_merchant),
-        Fault(Reason.GATE_UNKNOWN, "gate", gate_needed & _given("gate")),
-        Fault(Reason.GATE_MISSING, "gate", gate_needed & ~_given("gate")),
-    ]
-
-
-def _presence_faults(kinds: list[Kind], present: frozenset[str]) -> list[Fault]:
-    """Which columns a kind needs and which it does not take."""
-    found = []
-    for kind in kinds:
-        own = pl.col("kind") == kind.name
+def _presence_faults(table: _Table) -> Iterator[Fault]:
+    """Which columns a kind needs and which it does not take; and what it says of itself."""
+    for kind in table.kinds:
+        own = table.is_one_of([kind])
         taken = {field.name for field in kind.fields}
-        found += [Fault(Reason.VALUE_MISSING, name, own & ~_given(name)) for name in kind.required]
-        found += [
-            Fault(Reason.VALUE_NOT_ALLOWED, name, own & _given(name))
-            for name in sorted((present & FIELDS.keys()) - taken)
-        ]
-        found += [Fault(each.reason, each.column, own & each.fails) for each in kind.faults]
-    return found
+        for name in sorted(kind.required):
+            yield from _fault(Reason.VALUE_MISSING, name, own, table.missing(name))
+        for name in sorted((table.present & FIELDS.keys()) - taken):
+            yield from _fault(Reason.VALUE_NOT_ALLOWED, name, own, table.given(name))
+        for each in kind.faults:
+            yield from _fault(each.reason, each.column, own, each.fails)
 
 
-def _currency_faults(kinds: list[Kind]) -> list[Fault]:
-    code, paying = pl.col("currency_code"), _is_one_of([kind for kind in kinds if kind.pays])
+def _currency_faults(table: _Table) -> Iterator[Fault]:
+    code, named = pl.col("currency_code"), table.given("currency")
     at_gate = pl.col("gate_currencies").list.contains(code)
-    unknown = _given("currency") & pl.col("exponent").is_null() & code.str.contains("^[A-Z]{3}$")
-    return [
-        Fault(Reason.CURRENCY_UNKNOWN, "currency", unknown),
-        Fault(
-            Reason.CURRENCY_MISSING,
-            "currency",
-            (paying | _given("amount")) & code.is_null() & _given("gate_id"),
-        ),
-        Fault(
-            Reason.CURRENCY_NOT_AT_GATE,
-            "currency",
-            _given("currency") & pl.col("exponent").is_not_null() & ~at_gate,
-        ),
-    ]
-
-
-def _amount_faults(kinds: list[Kind]) -> list[Fault]:
-    given = pl.sum_horizontal(_given(name).cast(pl.Int8) for name in AMOUNT_COLUMNS)
-    amount, exponent = pl.col("requested_minor"), pl.col("exponent")
-    positive = _is_one_of([kind for kind in kinds if kind.amount is AmountRule.POSITIVE])
-    left = _is_one_of([kind for kind in kinds if kind.amount is AmountRule.LEFT])
-    zero = _is_one_of([kind for kind in kinds if kind.amount is AmountRule.ZERO])
-    decimal = pl.col("amount")
-    digits_differ = (
-        decimal.str.contains(r"^[0-9]+(?:\.[0-9]+)?$")
-        & (decimal.str.len_chars() <= AMOUNT_DIGITS_MAX + 1)
-        & exponent.is_not_null()
-        & amount.is_null()
+    yield from _fault(
+        Reason.CURRENCY_UNKNOWN,
+        "currency",
+        *(named, table.missing("exponent"), code.str.contains("^[A-Z]{3}$")),
     )
-    parts = pl.sum_horizontal(pl.col(f"{name}_value").fill_null(0) for name in PARTS[:4])
-    return [
-        Fault(Reason.AMOUNT_MISSING, "amount_minor", positive & (given == 0)),
-        Fault(Reason.AMOUNT_TWICE, "amount_minor", given > 1),
-        Fault(Reason.AMOUNT_NOT_DECIMAL, "amount", digits_differ & (given == 1)),
-        Fault(Reason.AMOUNT_ZERO, "amount_minor", (positive | left) & (amount == 0)),
-        Fault(Reason.AMOUNT_NOT_ZERO, "amount_minor", zero & (amount > 0)),
-        Fault(Reason.AMOUNT_TOO_LARGE, "amount_minor", amount > 10**AMOUNT_DIGITS_MAX - 1),
-        Fault(Reason.AMOUNT_PARTS, "amount_minor", parts > amount),
-    ]
+    yield from _fault(
+        Reason.CURRENCY_MISSING,
+        "currency",
+        either(table.pays, table.given("amount")),
+        *(table.missing("currency_code"), table.given("gate_id")),
+    )
+    yield from _fault(
+        Reason.CURRENCY_NOT_AT_GATE, "currency", named, table.given("exponent"), ~at_gate
+    )
 
 
-def _means_faults(kinds: list[Kind], month: int) -> list[Fault]:
-    paying = _is_one_of([kind for kind in kinds if kind.pays])
-    given = pl.sum_horizontal(_given(name).cast(pl.Int8) for name in MEANS_COLUMNS)
-    card, account = paying & _given("card_number"), paying & _given("account_number")
-    incomplete = [
-        Fault(Reason.MEANS_INCOMPLETE, name, account & ~_given(name))
-        for name in ("routing_number", "account_type", "sec_code")
-    ]
-    return [
-        Fault(Reason.MEANS_MISSING, "card_number", paying & (given == 0)),
-        Fault(Reason.MEANS_SEVERAL, "card_number", paying & (given > 1)),
-        Fault(Reason.MEANS_INCOMPLETE, "card_expiry", card & ~_given("card_expiry")),
-        Fault(
-            Reason.MEANS_INCOMPLETE,
-            "card_cvv",
-            card & pl.col("cvv_required").fill_null(value=False) & ~_given("card_cvv"),
-        ),
-        *incomplete,
-        Fault(Reason.EXPIRY_PAST, "card_expiry", paying & (pl.col("expiry") < month)),
-        Fault(Reason.NUMBER_CHECK_DIGIT, "card_number", pl.col("number_fails")),
-        Fault(Reason.ROUTING_CHECK_DIGIT, "routing_number", pl.col("routing_fails")),
-        Fault(Reason.REFERENCE_NOT_FOUND, "card_reference", pl.col("card_reference_unknown")),
-        Fault(Reason.CUSTOMER_UNKNOWN, "customer", pl.col("customer_unknown")),
-        Fault(Reason.NOT_SUPPORTED, "kind", pl.col("verb_missing")),
-    ]
+def _amount_faults(table: _Table) -> Iterator[Fault]:
+    amount, decimal = pl.col("requested_minor"), pl.col("amount")
+    wanted = {
+        rule: table.is_one_of([kind for kind in table.kinds if kind.amount is rule])
+        for rule in AmountRule
+    }
+    several = table.known.several_of(AMOUNT_COLUMNS)
+    some = either(wanted[AmountRule.POSITIVE], wanted[AmountRule.LEFT])
+    none = table.known.none_of(AMOUNT_COLUMNS)
+    yield from _fault(Reason.AMOUNT_MISSING, "amount_minor", wanted[AmountRule.POSITIVE], none)
+    yield from _fault(Reason.AMOUNT_TWICE, "amount_minor", several)
+    yield from _fault(
+        Reason.AMOUNT_NOT_DECIMAL,
+        "amount",
+        *(table.given("amount"), negated(several), table.given("exponent")),
+        *(table.missing("requested_minor"), decimal.str.contains(r"^[0-9]+(?:\.[0-9]+)?$")),
+        decimal.str.len_chars() <= AMOUNT_DIGITS_MAX + 1,
+    )
+    yield from _fault(Reason.AMOUNT_ZERO, "amount_minor", some, amount == 0)
+    yield from _fault(Reason.AMOUNT_NOT_ZERO, "amount_minor", wanted[AmountRule.ZERO], amount > 0)
+    yield from _fault(Reason.AMOUNT_TOO_LARGE, "amount_minor", amount > 10**AMOUNT_DIGITS_MAX - 1)
+    parts = [f"{name}_value" for name in PARTS[:4]]
+    total = pl.sum_horizontal(pl.col(name).fill_null(0) for name in parts)
+    has_parts = negated(table.known.none_of(parts))
+    yield from _fault(Reason.AMOUNT_PARTS, "amount_minor", has_parts, total > amount)
+
+
+def _means_faults(table: _Table) -> Iterator[Fault]:
+    pays = table.pays
+    card = both(pays, table.given("card_number"))
+    account = both(pays, table.given("account_number"))
+    means, expiry = table.known, pl.col("expiry")
+    strict = pl.col("cvv_required").fill_null(value=False)
+    yield from _fault(Reason.MEANS_MISSING, "card_number", pays, means.none_of(MEANS_COLUMNS))
+    yield from _fault(Reason.MEANS_SEVERAL, "card_number", pays, means.several_of(MEANS_COLUMNS))
+    yield from _fault(Reason.MEANS_INCOMPLETE, "card_expiry", card, table.missing("card_expiry"))
+    yield from _fault(Reason.MEANS_INCOMPLETE, "card_cvv", card, table.missing("card_cvv"), strict)
+    for name in ("routing_number", "account_type", "sec_code"):
+        yield from _fault(Reason.MEANS_INCOMPLETE, name, account, table.missing(name))
+    yield from _fault(
+        Reason.EXPIRY_PAST, "card_expiry", pays, table.given("expiry"), expiry < table.month
+    )
+
+
+# What was found out about each row beside these rules: a Boolean column for each.
+MARKS = (
+    (Reason.NUMBER_CHECK_DIGIT, "card_number", "number_fails"),
+    (Reason.ROUTING_CHECK_DIGIT, "routing_number", "routing_fails"),
+    (Reason.REFERENCE_NOT_FOUND, "card_reference", "card_reference_unknown"),
+    (Reason.CUSTOMER_UNKNOWN, "customer", "customer_unknown"),
+    (Reason.NOT_SUPPORTED, "kind", "verb_missing"),
+)
 
 
 @dataclass(frozen=True)
@@ -149,24 +175,29 @@ class Ruled:
 
 
 @lru_cache(maxsize=256)
-def ruled(kind_names: frozenset[str], present: frozenset[str], month: int) -> Ruled:
+def ruled(
+    kind_names: frozenset[str],
+    present: frozenset[str],
+    known: Known,
+    marks: frozenset[str],
+    month: int,
+) -> Ruled:
     """Give the rules for rows of these kinds.
 
-    ``present`` names the columns that carry any value; ``month`` is now, as YYMM.
+    ``present`` names the columns of the file that carry any value, ``known`` tells of all columns;
+    ``marks`` those of ``MARKS`` that any row has; ``month`` is now, as YYMM.
     """
-    kinds = [registry.kinds()[name] for name in sorted(kind_names)]
-    found = [
-        *_identity_faults(),
-        *_type_faults(present),
-        *_presence_faults(kinds, present),
-        *_currency_faults(kinds),
-        *_amount_faults(kinds),
-        *_means_faults(kinds, month),
-    ]
-    always = {"kind", "merchant", "gate", "card_number", "card_expiry", "currency", "amount_minor"}
-    needed = always | {"card_cvv", "routing_number", "account_type", "sec_code"}
-    needed |= {name for kind in kinds for name in kind.required}
-    faults = tuple(each for each in found if each.column in present | needed)
+    kinds = tuple(registry.kinds()[name] for name in sorted(kind_names))
+    table = _Table(kinds, present, known, month)
+    faults = (
+        *_identity_faults(table),
+        *_type_faults(table),
+        *_presence_faults(table),
+        *_currency_faults(table),
+        *_amount_faults(table),
+        *_means_faults(table),
+        *(Fault(reason, column, pl.col(mark)) for reason, column, mark in MARKS if mark in marks),
+    )
     flags = tuple(
         each.fails.fill_null(value=False).alias(str(place)) for place, each in enumerate(faults)
     )

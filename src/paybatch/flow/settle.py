@@ -9,6 +9,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import payment
+from paybatch.domain.few import FEW_ROWS, nulls, without
 from paybatch.domain.kind import NewPayment
 from paybatch.flow.claim import CHANGED, KEY, in_sequence
 from paybatch.flow.describe import refusal
@@ -34,7 +35,7 @@ class Settled:
 def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Give the outcomes of rows that their payment's state refuses (``refusal``)."""
     return ended(
-        rows.select(
+        rows.select_seq(
             "merchant_id",
             "id",
             "payment_id",
@@ -54,9 +55,15 @@ def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
 def ended(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Fill up the columns of table ``outcome``; absent ones are null."""
     absent = [
-        pl.lit(None, pl.String).alias(name) for name in OUTCOME_COLUMNS if name not in rows.columns
+        column
+        for name in OUTCOME_COLUMNS
+        if name not in rows.columns
+        for column in nulls([name], _WHOLE.get(name, pl.String()), rows.height)
     ]
-    return rows.with_columns(absent).with_columns(settled_at=pl.lit(now.isoformat()))
+    return rows.hstack(absent).with_columns_seq(settled_at=pl.lit(now.isoformat()))
+
+
+_WHOLE = {name: pl.Int64() for name in ("id", "payment_id", "approved_minor")}
 
 
 def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: datetime) -> Settled:
@@ -77,7 +84,7 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
 
 def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
     """Put each call and its reply side by side."""
-    calls = calls.drop("reason", "status", strict=False)
+    calls = without(calls, "reason", "status")
     if calls["id"].equals(replies["operation"]):
         return calls.hstack(replies.get_columns()[1:])
     return calls.join(
@@ -94,9 +101,9 @@ def _both(new: Settled, acts: Settled) -> Settled:
 
 def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that make payments."""
-    rows = rows.with_columns(*_approved(), *_facts(place, now), *_at(now), payment_id="id")
-    made = rows.with_columns(_amounts_of_new(kinds))
-    outcomes = made.select(_kept())
+    rows = rows.with_columns_seq(*_approved(), *_facts(place, now), *_at(now), payment_id="id")
+    made = rows.with_columns_seq(_amounts_of_new(kinds))
+    outcomes = made.select_seq(_kept())
     return Settled(
         outcomes=outcomes,
         made=made,
@@ -108,14 +115,14 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
 
 def _settle_follow_ups(rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that act on payments, each on its payment as the rows before it leave it."""
-    placed = rows.with_columns(
+    placed = rows.with_columns_seq(
         *_approved(),
         currency=pl.coalesce("currency", "payment_currency"),
         gate_id="payment_gate_id",
     )
     rows = in_sequence(placed)
-    after = rows.with_columns((pl.col(n) + pl.col(f"{n}_by")).alias(n) for n in CHANGED)
-    outcomes = after.with_columns(_at(now)).select(_kept())
+    after = rows.with_columns_seq((pl.col(n) + pl.col(f"{n}_by")).alias(n) for n in CHANGED)
+    outcomes = after.with_columns_seq(_at(now)).select_seq(_kept())
     changes = rows.group_by(KEY).agg(pl.col(f"{n}_by").sum().alias(n) for n in CHANGED)
     return Settled(
         outcomes=outcomes,
@@ -211,7 +218,7 @@ def _transfers(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
     found = []
     for name in sorted(kinds):
         own = approved.filter(pl.col("kind") == name) if len(kinds) > 1 else approved
-        found += [own.select(each).filter(_IS_MOVED) for each in _transfer_columns(name)]
+        found += [own.select_seq(each).filter(_IS_MOVED) for each in _transfer_columns(name)]
     return pl.concat(found) if found else pl.DataFrame()
 
 
@@ -236,37 +243,54 @@ def _transfer_columns(kind: str) -> list[list[pl.Expr]]:
     ]
 
 
-_SIDES = {
-    "merchant_id": pl.Int32,
-    "gate_id": pl.Int32,
-    "currency": pl.String,
-    "debit": pl.String,
-    "credit": pl.String,
-    "debit_account_id": pl.Int32,
-    "credit_account_id": pl.Int32,
-}
+_SIDES = ("merchant_id", "gate_id", "currency", "debit", "credit")
+_IDS = ("debit_account_id", "credit_account_id")
+Sides = tuple[int, int, str, str, str]
 
 
 def store_transfers(engine: Engine, connection: Connection[Row], transfers: pl.DataFrame) -> None:
     """Store transfers and one delta for each account; accounts come last and in order."""
     if transfers.is_empty():
         return
-    sides = ["merchant_id", "gate_id", "currency", "debit", "credit"]
-    summed = transfers.group_by(sides).agg(pl.col("amount_minor").sum(), count=pl.len())
     deltas: dict[tuple[int, int], list[int]] = {}
-    named = []
-    for merchant, gate, currency, debit, credit, amount, count in summed.iter_rows():
+    pairs: dict[Sides, tuple[int, int]] = {}
+    for sides, (amount, count) in _summed(transfers).items():
+        merchant, gate, currency, debit, credit = sides
         accounts = _accounts(engine, (merchant, gate, currency))
-        ids = (accounts[debit], accounts[credit])
-        named.append((merchant, gate, currency, debit, credit, *ids))
+        pairs[sides] = ids = (accounts[debit], accounts[credit])
         for account, row in zip(ids, ((amount, 0, count), (0, amount, count)), strict=True):
             delta = deltas.setdefault((merchant, account), [0, 0, 0])
             for place, value in enumerate(row):
                 delta[place] += value
-    accounts_of = pl.DataFrame(named, schema=_SIDES, orient="row")
-    placed = transfers.join(accounts_of, on=sides, how="left", maintain_order="left")
-    ledger.copy_transfers(connection, placed.sort("operation_id", "number"))
+    ledger.copy_transfers(connection, _with_accounts(transfers, pairs))
     ledger.insert_deltas(connection, deltas)
+
+
+def _summed(transfers: pl.DataFrame) -> dict[Sides, tuple[int, int]]:
+    """Give the sum and the number of the transfers between the same accounts."""
+    rows = transfers[[*_SIDES, "amount_minor"]].with_columns_seq(count=pl.lit(1))
+    if rows.height > FEW_ROWS:
+        rows = rows.group_by(_SIDES).agg(pl.col("amount_minor", "count").sum())
+    summed: dict[Sides, tuple[int, int]] = {}
+    for *sides, amount, count in rows.iter_rows():
+        merchant, gate, currency, debit, credit = sides
+        key = (merchant, gate, currency, debit, credit)
+        so_far = summed.get(key, (0, 0))
+        summed[key] = (so_far[0] + amount, so_far[1] + count)
+    return summed
+
+
+def _with_accounts(transfers: pl.DataFrame, pairs: dict[Sides, tuple[int, int]]) -> pl.DataFrame:
+    """Add the ids of the accounts that transfers name, and put many rows in order."""
+    schema = dict.fromkeys(_IDS, pl.Int32)
+    if transfers.height <= FEW_ROWS:
+        ids = [pairs[sides] for sides in transfers[_SIDES].iter_rows()]
+        return transfers.hstack(pl.DataFrame(ids, schema=schema, orient="row"))
+    named = {name: transfers.schema[name] for name in _SIDES}
+    rows = [(*sides, *ids) for sides, ids in pairs.items()]
+    accounts = pl.DataFrame(rows, schema={**named, **schema}, orient="row")
+    placed = transfers.join(accounts, on=_SIDES, how="left")
+    return placed.sort("operation_id", "number")
 
 
 def _accounts(engine: Engine, key: tuple[int, int, str]) -> dict[str, int]:
@@ -281,14 +305,10 @@ def _accounts(engine: Engine, key: tuple[int, int, str]) -> dict[str, int]:
 
 def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -> None:
     """Store what rounds settled, in one transaction: outcomes, payments, changes, transfers."""
-    operations.copy_outcomes(
-        connection, pl.concat([each.outcomes.select(OUTCOME_COLUMNS) for each in settled])
-    )
-    made = [each.made for each in settled if not each.made.is_empty()]
+    operations.copy_outcomes(connection, pl.concat([s.outcomes[OUTCOME_COLUMNS] for s in settled]))
+    made = [each.made[payments.PAYMENT_COLUMNS] for each in settled if not each.made.is_empty()]
     if made:
-        payments.copy_payments(
-            connection, pl.concat([m.select(payments.PAYMENT_COLUMNS) for m in made]).sort("id")
-        )
+        payments.copy_payments(connection, pl.concat(made).sort("id") if len(made) > 1 else made[0])
     changes = [each.changes for each in settled if not each.changes.is_empty()]
     if changes:
         summed = pl.concat(changes).group_by(KEY).agg(pl.col(CHANGED).sum())

@@ -41,9 +41,9 @@ def vault_rows(engine: Engine, checked: Checked) -> pl.DataFrame:
     Sound numbers of refused rows are kept too: their results carry a card reference, so that the
     rows can be put right and sent again.
     """
-    bad = checked.values.filter(pl.col("reason").is_not_null())
-    if bad.is_empty():
+    if not checked.values["reason"].count():
         return vault.keep_numbers(engine, checked.values)
+    bad = checked.values.filter(pl.col("reason").is_not_null())
     alone = pl.any_horizontal(pl.col("card_number", "account_number").is_null())
     known = alone & pl.col("merchant_id").is_not_null()
     routing_is_right = pl.col("routing_number").is_not_null() & ~pl.col("routing_fails")
@@ -51,11 +51,11 @@ def vault_rows(engine: Engine, checked: Checked) -> pl.DataFrame:
         "card_number": _has_form(columns.CARD_NUMBER) & ~pl.col("number_fails"),
         "account_number": _has_form(columns.ACCOUNT_NUMBER) & routing_is_right,
     }
-    kept = bad.with_columns(
+    kept = bad.with_columns_seq(
         pl.when(known & is_sound).then(name).alias(name) for name, is_sound in sound.items()
     )
     rows = vault.keep_numbers(engine, pl.concat([checked.accepted, kept]).sort("line"))
-    return rows.with_columns(masked=pl.when(pl.col("number_id").is_not_null()).then("masked"))
+    return rows.with_columns_seq(masked=pl.when(pl.col("number_id").is_not_null()).then("masked"))
 
 
 def _has_form(field: Field) -> pl.Expr:
@@ -65,9 +65,9 @@ def _has_form(field: Field) -> pl.Expr:
 
 def shaped(origin: Origin, values: pl.DataFrame) -> pl.DataFrame:
     """Give the columns of table ``operation``, and beside them reason, message and secrets."""
-    payment = origin.engine.public_ids.decode(values["payment"].fill_null(""), "pay", Shape.NATIVE)
+    payment = _payments(origin, values["payment"])
     first = operations.operation_id(origin.number, 0)
-    return values.with_columns(
+    return values.with_columns_seq(
         id=pl.col("line") + first,
         batch_id=pl.lit(origin.number),
         sender_id=pl.lit(origin.sender_id),
@@ -90,10 +90,17 @@ def shaped(origin: Origin, values: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _payments(origin: Origin, names: pl.Series) -> pl.Series:
+    """Read the ids among the names that rows give to payments."""
+    if not names.count():
+        return names.cast(pl.Int64)
+    return origin.engine.public_ids.decode(names.fill_null(""), "pay", Shape.NATIVE)
+
+
 def rejected(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Give the outcomes of rows that failed a check."""
-    bad = rows.filter(~pl.col("accepted")).select("merchant_id", "id", "reason", "message")
-    return ended(bad.with_columns(state=pl.lit("rejected")), now)
+    bad = rows.filter(~pl.col("accepted")).select_seq("merchant_id", "id", "reason", "message")
+    return ended(bad.with_columns_seq(state=pl.lit("rejected")), now)
 
 
 def replayed(connection: Connection[Row], origin: Origin, rows: pl.DataFrame) -> pl.DataFrame:
@@ -101,12 +108,12 @@ def replayed(connection: Connection[Row], origin: Origin, rows: pl.DataFrame) ->
     keyed = rows.filter(pl.col("accepted") & pl.col("idempotency_key").is_not_null())
     if keyed.is_empty():
         return rejected(rows.clear(), origin.now)
-    told = keyed.select(
+    told = keyed.select_seq(
         pl.concat_str(
             [pl.col(name).cast(pl.String).fill_null("") for name in _KEYED_VALUES], separator="\x1f"
         )
     ).to_series()
-    keys = keyed.select(
+    keys = keyed.select_seq(
         "merchant_id",
         pl.lit(origin.face).alias("face"),
         pl.col("idempotency_key").alias("key"),
@@ -114,7 +121,7 @@ def replayed(connection: Connection[Row], origin: Origin, rows: pl.DataFrame) ->
         "id",
     )
     taken = idempotency.keep_keys(connection, keys)
-    own = {row["id"]: row for row in keyed.select(*_OWN).iter_rows(named=True)}
+    own = {row["id"]: row for row in keyed.select_seq(*_OWN).iter_rows(named=True)}
     first_id = operations.operation_id(origin.number, 0)
     answers = [_answer(row, own[row["operation_id"]], first_id) for row in taken]
     schema = {
@@ -139,11 +146,13 @@ _KEY_REASONS = (Reason.KEY_CONFLICT.value, Reason.KEY_RUNNING.value)
 
 def taken_keys(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
     """Give the errors (``describe.ERRORS``) of rows whose idempotency key belongs to another."""
-    wrong = refused.filter(pl.col("reason").is_in(_KEY_REASONS)).select("id", "reason", "message")
-    named = rows.select(
+    wrong = refused.filter(pl.col("reason").is_in(_KEY_REASONS)).select_seq(
+        "id", "reason", "message"
+    )
+    named = rows.select_seq(
         "id", "line", value="idempotency_key", column_name=pl.lit("idempotency_key")
     )
-    return wrong.join(named, on="id", how="inner").select(list(ERRORS))
+    return wrong.join(named, on="id", how="inner").select_seq(list(ERRORS))
 
 
 def _answer(row: dict[str, Any], own: dict[str, Any], first_id: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ _KEYS = ("kind", "state", "reason", "currency")
 def left_queue(rows: pl.DataFrame) -> pl.DataFrame:
     """Take rows off the queued ones: negative counts of ``kind, currency, requested_minor``."""
     counted = tally(
-        rows.select(
+        rows.select_seq(
             "kind",
             "currency",
             state=pl.lit("queued"),
@@ -18,7 +18,7 @@ def left_queue(rows: pl.DataFrame) -> pl.DataFrame:
             amount_minor="requested_minor",
         )
     )
-    return counted.with_columns(-pl.col("row_count").cast(pl.Int64), -pl.col("requested_minor"))
+    return counted.with_columns_seq(-pl.col("row_count").cast(pl.Int64), -pl.col("requested_minor"))
 
 
 def tally(rows: pl.DataFrame) -> pl.DataFrame:
@@ -29,7 +29,7 @@ def tally(rows: pl.DataFrame) -> pl.DataFrame:
     approved = pl.col("approved_minor") if "approved_minor" in rows.columns else pl.lit(0)
     if not currency_exponents().keys() >= set(rows["currency"].drop_nulls().unique()):
         known = pl.col("currency").is_in(list(currency_exponents()))
-        rows = rows.with_columns(currency=pl.when(known).then("currency"))
+        rows = rows.with_columns_seq(currency=pl.when(known).then("currency"))
     return rows.group_by(_KEYS, maintain_order=True).agg(
         row_count=pl.len(),
         requested_minor=pl.col("amount_minor").sum(),

@@ -9,9 +9,9 @@ from functools import cached_property
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.choose import choose
 from paybatch.domain.delimited import FileRefused
 from paybatch.domain.dialect import Dialect
+from paybatch.domain.few import chosen, nulls
 from paybatch.domain.fields import ROUTING
 
 UNIT = "\x1f"
@@ -110,14 +110,14 @@ def to_fields(layout: Layout, table: pl.DataFrame) -> pl.DataFrame:
     ``kind_word`` keeps the word as it was written; ``kind`` is null where the dialect or we do not
     know it. In other columns a word without translation stays as it is: its field refuses it.
     """
-    chosen = []
+    columns = [table["line"]]
     for name, cell in layout.fields.items():
         if name == "kind":
             continue
         words = layout.dialect.words.get(name)
-        column = pl.col(cell).replace(dict(words)) if words else pl.col(cell)
-        chosen.append(column.alias(name))
-    return _with_references(table.select("line", *chosen, *_kinds(layout)))
+        column = table[cell].replace(dict(words)) if words else table[cell]
+        columns.append(column.alias(name))
+    return _with_references(pl.DataFrame([*columns, *_kinds(layout, table)]))
 
 
 def _with_references(texts: pl.DataFrame) -> pl.DataFrame:
@@ -131,10 +131,10 @@ def _with_references(texts: pl.DataFrame) -> pl.DataFrame:
         if name not in texts.columns or not texts[name].str.contains(REFERENCE).any():
             continue
         absent = [each for each in ("card_reference", "written_at") if each not in texts.columns]
-        texts = texts.with_columns(pl.lit(None, pl.String).alias(each) for each in absent)
+        texts = texts.with_columns_seq(pl.lit(None, pl.String).alias(each) for each in absent)
         moves = pl.col(name).str.contains(REFERENCE) & pl.col("card_reference").is_null()
         moves = moves.fill_null(value=False)
-        texts = texts.with_columns(
+        texts = texts.with_columns_seq(
             pl.when(moves).then(None).otherwise(pl.col(name)).alias(name),
             card_reference=pl.when(moves).then(name).otherwise("card_reference"),
             written_at=pl.when(moves).then(pl.lit(name)).otherwise("written_at"),
@@ -142,19 +142,17 @@ def _with_references(texts: pl.DataFrame) -> pl.DataFrame:
     return texts
 
 
-def _kinds(layout: Layout) -> list[pl.Expr]:
+def _kinds(layout: Layout, table: pl.DataFrame) -> list[pl.Series]:
     """Give the columns ``kind`` and ``kind_word`` from the file, the default, or both."""
     words = layout.dialect.words.get("kind") or {name: name for name in registry.kinds()}
     cell = layout.fields.get("kind")
-    word = pl.col(cell) if cell else pl.lit(None, pl.String)
-    kind = choose(word, words, pl.String)
-    if layout.kind is None:
-        return [kind.alias("kind"), word.alias("kind_word")]
-    absent = word.is_null()
-    return [
-        pl.when(absent).then(pl.lit(layout.kind)).otherwise(kind).alias("kind"),
-        word.fill_null(layout.kind).alias("kind_word"),
-    ]
+    (absent,) = nulls(["kind"], pl.String(), table.height)
+    word = table[cell] if cell else absent
+    kind = chosen(word, words, pl.String())
+    if layout.kind is not None:
+        default = pl.Series([layout.kind])
+        kind, word = kind.zip_with(word.is_not_null(), default), word.fill_null(layout.kind)
+    return [kind.alias("kind"), word.alias("kind_word")]
 
 
 def to_text(layout: Layout, table: pl.DataFrame, hidden: set[str]) -> pl.DataFrame:
@@ -175,7 +173,7 @@ def to_text(layout: Layout, table: pl.DataFrame, hidden: set[str]) -> pl.DataFra
             stars = cell.str.replace_all(r"\d", "*")
             cell = pl.when(cell.str.contains(ROUTING)).then(cell).otherwise(stars)
         cells.append(cell.fill_null(""))
-    return table.select("line", pl.concat_str(cells, separator=UNIT).alias("cells"))
+    return table.select_seq("line", pl.concat_str(cells, separator=UNIT).alias("cells"))
 
 
 def broken_to_text(layout: Layout, broken: pl.DataFrame) -> pl.DataFrame:
@@ -183,7 +181,7 @@ def broken_to_text(layout: Layout, broken: pl.DataFrame) -> pl.DataFrame:
 
     Nobody knows which part of it belongs to which column, so none is given back under a name.
     """
-    return broken.select("line", cells=pl.lit(UNIT * len(layout.columns)) + pl.col("text"))
+    return broken.select_seq("line", cells=pl.lit(UNIT * len(layout.columns)) + pl.col("text"))
 
 
 def from_text(columns: list[str], cells: pl.Expr, prefix: str) -> list[pl.Expr]:

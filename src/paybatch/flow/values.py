@@ -11,9 +11,9 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import cards, fields, money
-from paybatch.domain.choose import choose
 from paybatch.domain.columns import NEW_PAYMENT
-from paybatch.domain.masking import mask_account, mask_cells, mask_number
+from paybatch.domain.few import chosen, nulls, without
+from paybatch.domain.masking import mask_account, mask_number, masked_cells
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
@@ -31,37 +31,56 @@ _MARK_CHARACTERS = 16
 
 def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
     """Add the typed values; fields that a rule may name are null where the file has none."""
-    absent = [pl.lit(None, pl.String).alias(name) for name in NEEDED if name not in texts.columns]
-    frame = _placed(place, texts.with_columns(absent))
+    absent = [name for name in NEEDED if name not in texts.columns]
+    frame = _placed(place, texts.hstack(nulls(absent, pl.String(), texts.height)))
     frame = _with_gates(place, frame)
     given = frozenset(name for name in _WEIGHED if frame[name].count())
-    return frame.with_columns(_read(given)).with_columns(_requested(given))
+    frame = frame.hstack([*_unread(given, frame.height), *_brands(given, frame)])
+    frame = frame.with_columns_seq(_read(given))
+    exponents = money.exponents_of(frame["currency_code"]).alias("exponent")
+    return frame.hstack([exponents]).with_columns_seq(_requested(given))
 
 
 _AMOUNTS = ("amount_minor", "amount", "base_amount_minor")
-_WEIGHED = (*_AMOUNTS, *PARTS, "card_number", "account_number", "card_expiry", "final")
+_NUMBERS = frozenset({"card_number", "account_number"})
+_WEIGHED = (*_AMOUNTS, *PARTS, *_NUMBERS, "card_expiry", "final")
+_TYPES = {
+    **{name: (f"{name}_value", pl.Int64()) for name in PARTS},
+    "card_expiry": ("expiry", pl.Int16()),
+    "final": ("final_value", pl.Boolean()),
+}
+
+
+def _unread(given: frozenset[str], height: int) -> list[pl.Series]:
+    """Give the typed columns of what no row carries: nulls."""
+    absent = [each for name, each in _TYPES.items() if name not in given]
+    columns = [column for name, kind in absent for column in nulls([name], kind, height)]
+    return columns if given & _NUMBERS else [*columns, *nulls(["masked"], pl.String(), height)]
 
 
 @cache
 def _read(given: frozenset[str]) -> list[pl.Expr]:
     """Read every value that stands in one column; ``given`` columns have any."""
-    currency = pl.coalesce("currency", "gate_currency")
-    nothing = pl.lit(None, pl.String)
-    numbers = bool(given & {"card_number", "account_number"})
-    expiry = fields.EXPIRY.read(pl.col("card_expiry")) if "card_expiry" in given else None
-    final = (pl.col("final") == "true") if "final" in given else pl.lit(None, pl.Boolean)
-    return [
-        *(
-            (_minor(name) if name in given else pl.lit(None, pl.Int64)).alias(f"{name}_value")
-            for name in PARTS
-        ),
-        currency.alias("currency_code"),
-        money.exponent_of(currency).alias("exponent"),
-        (pl.lit(None, pl.Int16) if expiry is None else expiry).alias("expiry"),
-        final.alias("final_value"),
-        (_brand() if numbers else nothing).alias("brand"),
-        (_masked() if numbers else nothing).alias("masked"),
-    ]
+    found = [_minor(name).alias(f"{name}_value") for name in PARTS if name in given]
+    found.append(pl.coalesce("currency", "gate_currency").alias("currency_code"))
+    if "card_expiry" in given:
+        found.append(fields.EXPIRY.read(pl.col("card_expiry")).alias("expiry"))
+    if "final" in given:
+        found.append((pl.col("final") == "true").alias("final_value"))
+    if given & _NUMBERS:
+        found.append(_masked(given).alias("masked"))
+    return found
+
+
+def _brands(given: frozenset[str], frame: pl.DataFrame) -> list[pl.Series]:
+    """Give the brand of each number; that of an account is ``bank``."""
+    (brands,) = nulls(["brand"], pl.String(), frame.height)
+    if "card_number" in given:
+        brands = cards.brands_of(frame["card_number"])
+    if "account_number" in given:
+        is_card = brands.is_not_null() | frame["account_number"].is_null()
+        brands = brands.zip_with(is_card, pl.Series(["bank"]))
+    return [brands.alias("brand")]
 
 
 def harmless(engine: Engine, values: pl.DataFrame) -> pl.DataFrame:
@@ -70,18 +89,19 @@ def harmless(engine: Engine, values: pl.DataFrame) -> pl.DataFrame:
     No name shows a card number. Of wrong rows names are cut, and codes that are not of their form
     and currencies that do not exist go: anything may have been typed there.
     """
-    values = values.with_columns(kept_names(engine, values[name]) for name in NAMES)
+    kept = {name: kept_names(engine, values[name]) for name in NAMES if values[name].count()}
+    values = values.with_columns_seq(**kept)
     bad = pl.col("reason").is_not_null()
     if values["reason"].null_count() == values.height:
         return values
-    values = values.with_columns(
+    values = values.with_columns_seq(
         currency_code=pl.when(pl.col("exponent").is_not_null()).then("currency_code")
     )
     wrong = {
         name: pl.any_horizontal(test(pl.col(name)) for _, test in FIELDS[name].type.faults)
         for name in _CODES
     }
-    return values.with_columns(
+    return values.with_columns_seq(
         *(pl.when(~(bad & fails)).then(name).alias(name) for name, fails in wrong.items()),
         *(
             pl.when(bad).then(pl.col(name).str.slice(0, _NAME_CHARACTERS_MAX)).otherwise(name)
@@ -95,9 +115,7 @@ def kept_names(engine: Engine, names: pl.Series) -> pl.Series:
 
     A name that had to be masked gets a keyed mark of the whole: ``411111******1111#9f...``.
     """
-    if not names.count():
-        return names
-    masked = names.to_frame().select(mask_cells(pl.col(names.name))).to_series()
+    masked = masked_cells(names)
     places = (masked != names).fill_null(value=False).arg_true()
     if places.is_empty():
         return names
@@ -111,14 +129,16 @@ def _minor(name: str) -> pl.Expr:
 
 def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``merchant_id`` and ``gate_id``; null where a name is unknown, 0 = the payment's gate."""
-    named = choose(pl.col("merchant"), place.merchants, pl.Int32)
-    merchant = pl.when(pl.col("merchant").is_null()).then(pl.lit(place.merchant_id, pl.Int32))
-    frame = frame.with_columns(merchant_id=merchant.otherwise(named))
-    default = choose(pl.col("merchant_id"), place.default_gates, pl.Int32)
-    acts = pl.col("payment").is_not_null() & ~pl.col("kind").is_in(_making_kinds())
-    unnamed = pl.when(acts).then(0).otherwise(default)
+    own = pl.Series("merchant_id", [place.merchant_id], dtype=pl.Int32)
+    named = chosen(frame["merchant"], place.merchants, pl.Int32())
+    merchants = named.zip_with(frame["merchant"].is_not_null(), own).alias("merchant_id")
+    gates = chosen(merchants, place.default_gates, pl.Int32())
+    if frame["payment"].count():
+        acts = frame["payment"].is_not_null() & ~frame["kind"].is_in(_making_kinds())
+        gates = gates.zip_with(~acts.fill_null(value=False), pl.Series([0], dtype=pl.Int32))
+    frame = frame.hstack([merchants, gates.alias("gate_id")])
     if frame["gate"].null_count() == frame.height:
-        return frame.with_columns(gate_id=unnamed)
+        return frame
     joined = frame.join(
         place.gate_names,
         left_on=["merchant_id", "gate"],
@@ -126,8 +146,8 @@ def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
         how="left",
         maintain_order="left",
     )
-    gate = pl.when(pl.col("gate").is_null()).then(unnamed).otherwise(pl.col("named_gate_id"))
-    return joined.with_columns(gate_id=gate).drop("named_gate_id")
+    named_gate = pl.when(pl.col("gate").is_null()).then("gate_id").otherwise("named_gate_id")
+    return without(joined.with_columns_seq(gate_id=named_gate), "named_gate_id")
 
 
 def _with_gates(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
@@ -166,13 +186,6 @@ def _tax() -> pl.Expr:
     return pl.when(exempt).then(0).otherwise(pl.col("tax_minor_value").fill_null(0))
 
 
-def _brand() -> pl.Expr:
-    bank = pl.when(pl.col("account_number").is_not_null()).then(pl.lit("bank"))
-    card = pl.col("card_number")
-    told = pl.when(card.str.contains("^[0-9]{6}")).then(cards.brand_of(card))
-    return pl.coalesce(told, bank)
-
-
-def _masked() -> pl.Expr:
-    card, account = pl.col("card_number"), pl.col("account_number")
-    return pl.coalesce(mask_number(card), mask_account(account))
+def _masked(given: frozenset[str]) -> pl.Expr:
+    masks = {"card_number": mask_number, "account_number": mask_account}
+    return pl.coalesce(mask(pl.col(name)) for name, mask in masks.items() if name in given)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
+from paybatch.domain.few import without
 from paybatch.flow.engine import Engine
 from paybatch.store import numbers
 from paybatch.store.database import Connection, Row
@@ -20,16 +21,16 @@ def keep_numbers(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:
     A short transaction of its own, numbers in the order of their keys, so that two blocks at once
     do not wait for each other in a circle. Numbers that this process has seen are not sent again.
     """
-    numbers_of = rows.select(_NUMBER).to_series()
+    numbers_of = rows.select_seq(_NUMBER).to_series()
     if not numbers_of.count():
-        return rows.drop("card_number", "account_number")
+        return without(rows, "card_number", "account_number")
     ids = engine.keys.fingerprints(numbers_of)
     given = ids.to_list()
     keys = set(zip(rows["merchant_id"].to_list(), given, strict=True)) - engine.known_numbers
     if any(number_id is not None for _, number_id in keys):
-        _keep_new(engine, rows.with_columns(number=numbers_of, id=ids), keys)
+        _keep_new(engine, rows.with_columns_seq(number=numbers_of, id=ids), keys)
     known = rows["number_id"] if numbers_of.null_count() else None
-    return rows.drop("card_number", "account_number").with_columns(
+    return without(rows, "card_number", "account_number").with_columns_seq(
         number_id=ids if known is None else ids.zip_with(ids.is_not_null(), known)
     )
 
@@ -41,14 +42,14 @@ _NUMBER = pl.coalesce(
 
 
 def _keep_new(engine: Engine, rows: pl.DataFrame, keys: set[tuple[int, str]]) -> None:
-    distinct = rows.select(
+    distinct = rows.select_seq(
         "merchant_id", "number", "id", "brand", "masked", bank_code="routing_number"
     ).unique(["merchant_id", "id"])
     pairs = zip(distinct["merchant_id"].to_list(), distinct["id"].to_list(), strict=True)
     fresh = distinct.filter(pl.Series([pair in keys for pair in pairs])).drop_nulls("number")
     sealed = engine.keys.seal_numbers(fresh["number"], fresh["id"])
     with engine.database.transaction() as connection:
-        numbers.keep_numbers(connection, fresh.with_columns(sealed=sealed))
+        numbers.keep_numbers(connection, fresh.with_columns_seq(sealed=sealed))
     if len(engine.known_numbers) > KNOWN_MAX:
         engine.known_numbers.clear()
     engine.known_numbers.update(key for key in keys if key[1] is not None)
@@ -56,7 +57,7 @@ def _keep_new(engine: Engine, rows: pl.DataFrame, keys: set[tuple[int, str]]) ->
 
 def seal_secrets(key: DataKey, rows: pl.DataFrame, context: str) -> bytes:
     """Seal the secrets of rows (``line, card_cvv``) together."""
-    secrets = {str(line): cvv for line, cvv in rows.select("line", "card_cvv").iter_rows()}
+    secrets = {str(line): cvv for line, cvv in rows.select_seq("line", "card_cvv").iter_rows()}
     return key.seal(json.dumps(secrets).encode(), context)
 
 

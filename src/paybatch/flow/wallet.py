@@ -32,15 +32,15 @@ def add_card(
     frame = pl.DataFrame(
         {"merchant_id": [merchant[1]], **{f"card_{name}": [card[name]] for name in CARD_COLUMNS}},
         schema_overrides={"merchant_id": pl.Int32},
-    ).with_columns(absent)
+    ).with_columns_seq(absent)
     wrong = _card_fault(engine, merchant[1], frame)
     if wrong is not None:
         raise WrongError(f"The card is not kept: {wrong.sentence}.")
     number = pl.col("card_number")
     kept = vault.keep_numbers(
         engine,
-        frame.with_columns(
-            brand=cards.brand_of(number),
+        frame.with_columns_seq(
+            brand=cards.brands_of(frame["card_number"]),
             masked=mask_number(number),
             expiry=fields.EXPIRY.read(pl.col("card_expiry")),
         ),
@@ -59,9 +59,9 @@ def _card_fault(engine: Engine, merchant_id: int, frame: pl.DataFrame) -> Reason
     """Give the first thing that is wrong with a card, by the rules for a file's columns."""
     for name, kind in (("card_number", fields.CARD_NUMBER), ("card_expiry", fields.EXPIRY)):
         for reason, test in kind.faults:
-            if frame.select(test(pl.col(name))).item():
+            if frame.select_seq(test(pl.col(name))).item():
                 return reason
-    if frame.select(fields.EXPIRY.read(pl.col("card_expiry"))).item() < int(
+    if frame.select_seq(fields.EXPIRY.read(pl.col("card_expiry"))).item() < int(
         f"{engine.clock():%y%m}"
     ):
         return Reason.EXPIRY_PAST
@@ -88,7 +88,7 @@ def add_customer(
     with engine.database.transaction() as connection:
         directory.add_customer(connection, merchant[1], reference)
         wallet = directory.means_of_customers(connection, merchant[1], [reference])
-        held = set(wallet.select("number_id", "expiry").iter_rows())
+        held = set(wallet.select_seq("number_id", "expiry").iter_rows())
         ranks = []
         for text, each in zip(means, values, strict=True):
             if (each["number_id"], each["expiry"]) in held:

@@ -89,7 +89,7 @@ def _store_errors(connection: Connection[Row], batch_id: int, settled: list[Sett
     for rows in refused:
         operations.copy_row_errors(
             connection,
-            rows.select(
+            rows.select_seq(
                 pl.lit(batch_id).alias("batch_id"),
                 *("line", pl.lit(0).alias("number"), "reason", "column_name", "value", "message"),
             ),
@@ -98,7 +98,7 @@ def _store_errors(connection: Connection[Row], batch_id: int, settled: list[Sett
 
 def _counted(settled: list[Settled]) -> pl.DataFrame:
     columns = ("kind", "state", "reason", "currency", "amount_minor", "approved_minor")
-    return pl.concat([each.counted.select(columns) for each in settled])
+    return pl.concat([each.counted.select_seq(columns) for each in settled])
 
 
 def finish(engine: Engine, batch_id: int) -> None:

@@ -171,4 +171,4 @@ def copy_out(
     booleans = [name for name, kind in schema.items() if kind == pl.Boolean()]
     read = {name: pl.String() if name in booleans else kind for name, kind in schema.items()}
     frame = pl.read_csv(data, has_header=False, new_columns=list(schema), schema=read)
-    return frame.with_columns((pl.col(name) == "t").alias(name) for name in booleans)
+    return frame.with_columns_seq((pl.col(name) == "t").alias(name) for name in booleans)

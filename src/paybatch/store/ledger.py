@@ -48,7 +48,7 @@ def open_accounts(
 
 def copy_transfers(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """Store transfers; the frame has ``TRANSFER_COLUMNS``."""
-    copy_in(connection, _SQL["copy_transfers"], frame.select(TRANSFER_COLUMNS))
+    copy_in(connection, _SQL["copy_transfers"], frame[TRANSFER_COLUMNS])
 
 
 def insert_deltas(

@@ -25,7 +25,7 @@ KNOWN = {
 def keep_numbers(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """Store the numbers that the vault does not have; ``sealed`` is Binary."""
     if frame.height <= FEW_ROWS:
-        rows = frame.select(NUMBER_COLUMNS).sort("merchant_id", "id").to_dicts()
+        rows = frame.select_seq(NUMBER_COLUMNS).sort("merchant_id", "id").to_dicts()
         connection.cursor().executemany(_SQL["keep_number"], rows)
         return
     connection.execute(_SQL["make_numbers"])
@@ -33,7 +33,7 @@ def keep_numbers(connection: Connection[Row], frame: pl.DataFrame) -> None:
     copy_in(
         connection,
         _SQL["copy_numbers"],
-        frame.with_columns(sealed=sealed).select(NUMBER_COLUMNS),
+        frame.with_columns_seq(sealed=sealed).select_seq(NUMBER_COLUMNS),
     )
     connection.execute(_SQL["keep_numbers"])
 
@@ -53,7 +53,7 @@ def sealed_numbers(
     parameters = {"merchant_id": merchant_id, "ids": list(ids)}
     schema = {"number_id": pl.String(), "sealed": pl.String()}
     frame = copy_out(connection, _SQL["sealed_numbers"], parameters, schema)
-    return frame.with_columns(sealed=pl.col("sealed").str.decode("hex"))
+    return frame.with_columns_seq(sealed=pl.col("sealed").str.decode("hex"))
 
 
 def list_numbers(

@@ -105,12 +105,12 @@ def id_range(batch_id: int, first_line: int, last_line: int) -> dict[str, int]:
 
 def copy_operations(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """Store operations; the frame has ``OPERATION_COLUMNS``."""
-    copy_in(connection, _SQL["copy_operations"], frame.select(OPERATION_COLUMNS))
+    copy_in(connection, _SQL["copy_operations"], frame[OPERATION_COLUMNS])
 
 
 def copy_outcomes(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """Store outcomes; the frame has ``OUTCOME_COLUMNS``."""
-    copy_in(connection, _SQL["copy_outcomes"], frame.select(OUTCOME_COLUMNS))
+    copy_in(connection, _SQL["copy_outcomes"], frame[OUTCOME_COLUMNS])
 
 
 def copy_row_texts(connection: Connection[Row], frame: pl.DataFrame) -> None:

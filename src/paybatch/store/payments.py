@@ -24,6 +24,7 @@ LOCKED = {
     "payment_brand": pl.String(),
     **{name: pl.Int64() for name in AMOUNTS},
 }
+NONE_LOCKED = pl.DataFrame(schema=LOCKED)
 
 PAYMENT_COLUMNS = (
     *("merchant_id", "id", "gate_id", "origin", "state", "currency", "number_id", "expiry"),
@@ -34,7 +35,7 @@ CHANGE_COLUMNS = ("merchant_id", "id", "captured", "released", "cancelled", "ref
 
 def copy_payments(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """Store new payments; the frame has ``PAYMENT_COLUMNS``."""
-    copy_in(connection, _SQL["copy_payments"], frame.select(PAYMENT_COLUMNS))
+    copy_in(connection, _SQL["copy_payments"], frame[PAYMENT_COLUMNS])
 
 
 def lock_payments(connection: Connection[Row], keys: pl.DataFrame) -> pl.DataFrame:
@@ -58,7 +59,7 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
     if frame.is_empty():
         return
     connection.execute(_SQL["make_changes"])
-    copy_in(connection, _SQL["copy_changes"], frame.select(CHANGE_COLUMNS))
+    copy_in(connection, _SQL["copy_changes"], frame[CHANGE_COLUMNS])
     connection.execute(_SQL["apply_changes"])
 
 
