@@ -14,6 +14,7 @@ from paybatch import dialects as dialects_package
 from paybatch import kinds as kinds_package
 from paybatch.domain.connector import Connector
 from paybatch.domain.dialect import Dialect
+from paybatch.domain.fields import Field
 from paybatch.domain.kind import Kind
 
 
@@ -32,11 +33,22 @@ def kinds() -> dict[str, Kind]:
 
 
 @cache
+def fields() -> dict[str, Field]:
+    """Give every column that a kind takes, by its name."""
+    return {field.name: field for kind in kinds().values() for field in kind.fields}
+
+
+@cache
 def dialects() -> dict[str, Dialect]:
     """Give every dialect by its name."""
-    return {
+    found = {
         name: replace(module.DIALECT, document=module.__doc__ or "")
         for name, module in _modules(dialects_package).items()
+    }
+    ours = {name: name for name in fields()}
+    return {
+        name: replace(each, columns={**ours, **each.columns}) if each.has_our_columns else each
+        for name, each in found.items()
     }
 
 

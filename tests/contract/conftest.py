@@ -8,12 +8,12 @@ import pytest
 
 from paybatch import registry
 from paybatch.domain.dialect import Dialect
-from paybatch.domain.kind import Risk
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.receive import Request
 from paybatch.flow.report import report
+from paybatch.flow.sample import rows_of
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -41,9 +41,8 @@ def written(dialect: Dialect, rows: Rows) -> bytes:
 def samples(kinds: frozenset[str] | None = None) -> list[dict[str, str]]:
     """Give every sample of these kinds, each with its kind, those that others need first."""
     chosen = [kind for name, kind in registry.kinds().items() if kinds is None or name in kinds]
-    # What makes payments comes first; what takes or gives a part of one before what ends it.
-    chosen.sort(key=lambda kind: (not kind.pays, kind.risk is Risk.MARK, kind.name))
-    return [{"kind": kind.name, **sample} for kind in chosen for sample in kind.samples]
+    chosen.sort(key=lambda kind: (not kind.pays, kind.name))
+    return [row for kind in chosen for row in rows_of(kind)]
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ import pytest
 from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.kind import AmountRule, ChangeAmounts, Kind, NewPayment
+from paybatch.domain.kind import Kind, Subject
 from paybatch.domain.payment import Status
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
 from paybatch.store import ledger
+from paybatch.store.facts import FACT_COLUMNS
 
 KINDS = [pytest.param(kind, id=name) for name, kind in registry.kinds().items()]
 GATES = [
@@ -75,12 +76,25 @@ def test_transfers_use_different_accounts(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_effect_changes_amounts_of_a_payment(kind: Kind) -> None:
-    assert isinstance(kind.effect, NewPayment if kind.pays else ChangeAmounts)
-    assert set(kind.effect.amounts) <= set(payment.AMOUNTS)
+def test_effects_fit_the_subject(kind: Kind) -> None:
+    assert (kind.makes is not None) is kind.pays
+    assert not (kind.makes and kind.changes)
+    stands = kind.stands_for(Capabilities())
+    assert kind.effects or stands, "a kind does something"
+    assert stands.keys() <= registry.kinds().keys() - {kind.name}
+    for each in (kind.makes, kind.changes):
+        assert each is None or set(each.amounts) <= set(payment.CHANGEABLE)
     assert kind.reserves is None or kind.reserves in payment.AMOUNTS
-    assert kind.pays or kind.reserves, "a follow-up reserves while its answer is not known"
-    assert (kind.amount is AmountRule.LEFT) is not kind.pays
+    if kind.verb is not None and not kind.pays:
+        assert kind.reserves, "what is sent reserves while its answer is not known"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_records_fill_columns_of_their_table(kind: Kind) -> None:
+    names = {field.name for field in kind.fields}
+    assert {field.name for field in kind.reads} <= names
+    for each in kind.records:
+        assert set(each.values) <= set(FACT_COLUMNS[each.fact])
 
 
 @pytest.mark.parametrize("gate", GATES, ids=["usual", "strict"])
@@ -89,5 +103,8 @@ def test_statuses_are_those_of_payments_with_a_known_outcome(
     kind: Kind, gate: Capabilities
 ) -> None:
     statuses = kind.statuses(gate)
-    assert bool(statuses) is not kind.pays
-    assert not statuses & {Status.UNKNOWN, Status.PENDING, Status.DECLINED}
+    if kind.subject is Subject.NEW_PAYMENT or kind.stands_for(gate):
+        assert not statuses
+    elif kind.verb is not None:
+        assert statuses
+        assert not statuses & {Status.UNKNOWN, Status.PENDING, Status.DECLINED}

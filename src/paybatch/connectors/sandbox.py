@@ -3,7 +3,8 @@
 Every valid card approves except the triggers below (they work on gates in test mode).
 
 Cards: 4000000000000002 declines; ...9995 insufficient funds; ...9987 lost; ...9979 stolen;
-...0069 expired; 4000000000000010 approves, its refunds decline; 4000000000000051 approves half.
+...0069 expired; 4000000000000010 approves, its refunds decline; 4000000000000051 approves half;
+4000000000000119 approves and is held by its fraud score.
 CVV: 200, 201, 301 (American Express 2000, 2011, 3011) answer N, U, S; every other M.
 Billing postal code: 20000 answers N, 20001 U; every other Y.
 ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are returned later).
@@ -30,6 +31,7 @@ _CARDS: dict[str, Response] = {
 }
 _REFUNDS_DECLINE = "4000000000000010"
 _HALF = "4000000000000051"
+_CHALLENGE = "4000000000000119"
 _ROUTING = {
     "000000000": "decline",
     "000000001": "approve, returned later",
@@ -47,6 +49,7 @@ _AMOUNTS: dict[int, Response] = {
 _CODES: dict[str, tuple[str, str]] = {
     Response.APPROVED: ("00", "APPROVED"),
     Response.PARTIALLY_APPROVED: ("10", "PARTIAL APPROVAL"),
+    Response.CHALLENGED: ("00", "APPROVED, HELD FOR REVIEW"),
     Response.DECLINED: ("05", "DECLINED"),
     Response.DO_NOT_HONOR: ("05", "DO NOT HONOR"),
     Response.INSUFFICIENT_FUNDS: ("51", "INSUFFICIENT FUNDS"),
@@ -77,6 +80,8 @@ def _response() -> pl.Expr:
         .then(pl.lit(Response.DECLINED.value))
         .when(half)
         .then(pl.lit(Response.PARTIALLY_APPROVED.value))
+        .when((value == _CHALLENGE) & verb.is_in(["sale", "authorize"]))
+        .then(pl.lit(Response.CHALLENGED.value))
         .otherwise(
             (pl.col("amount_minor") % _AMOUNT_ENDS).replace_strict(
                 _AMOUNTS, default=Response.APPROVED.value, return_dtype=pl.String
@@ -99,7 +104,8 @@ def _number() -> pl.Expr:
 def _answer() -> list[pl.Expr]:
     """Give the columns of a reply; the answer depends on the call alone."""
     response = pl.col("response")
-    approved = response.is_in([Response.APPROVED, Response.PARTIALLY_APPROVED])
+    good = [Response.APPROVED, Response.PARTIALLY_APPROVED, Response.CHALLENGED]
+    approved = response.is_in(good)
     half = response == Response.PARTIALLY_APPROVED
     halved = pl.max_horizontal(pl.col("amount_minor") // 2, 1)  # an approval of nothing is none
     amount = pl.when(half).then(halved).otherwise(pl.col("amount_minor"))
@@ -166,6 +172,7 @@ CONNECTOR = Connector(
         **_ROUTING,
         _REFUNDS_DECLINE: "approves, its refunds decline",
         _HALF: "approves half of the amount",
+        _CHALLENGE: "approves, and is held by its fraud score",
     },
     send=_send,
 )

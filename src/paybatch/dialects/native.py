@@ -16,15 +16,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from paybatch.domain import columns
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.report import cell
 
-_FIELDS = (
-    *columns.NEW_PAYMENT,
-    columns.PAYMENT,
-    columns.FINAL,
-)
 _RESULT = {
     "outcome": pl.col("state"),
     "reason": pl.col("reason"),
@@ -65,7 +59,8 @@ DIALECT = Dialect(
     name="native",
     title="paybatch's own CSV",
     source="this project: docs and `paybatch sample native`",
-    columns={**{each.name: each.name for each in _FIELDS}, **dict.fromkeys(_RESULT, "")},
+    columns=dict.fromkeys(_RESULT, ""),
+    has_our_columns=True,
     required=frozenset(),
     marks=frozenset({"kind", "amount_minor", "card_number", "payment"}),
     id_shape="native",

@@ -86,6 +86,16 @@ EMAIL_RECEIPT = Field(
     name="email_receipt", type=fields.TRUE_OR_FALSE, title="true: a receipt is wanted"
 )
 PO_NUMBER = Field(name="po_number", type=fields.text(17), title="Purchase order number")
+COMMENT = Field(name="comment", type=fields.text(1_000), title="Words to keep with the payment")
+DIRECTION = Field(
+    name="direction", type=fields.choice("up", "down"), title="Whether the amount is added or taken"
+)
+ARN = Field(name="arn", type=fields.word(32), title="Acquirer's reference number of the dispute")
+REASON_CODE = Field(
+    name="reason_code", type=fields.word(16), title="The scheme's reason code of the dispute"
+)
+HAPPENED_ON = Field(name="happened_on", type=fields.DAY, title="Day of the event, YYYY-MM-DD")
+DUE_ON = Field(name="due_on", type=fields.DAY, title="Day by which an answer is due, YYYY-MM-DD")
 
 _CONTACT = {
     "first_name": 64,
@@ -141,3 +151,5 @@ DETAILS = (
 )
 NEW_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *MEANS, *DETAILS)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
+MARK = (*ADDRESS, PAYMENT, COMMENT)
+DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)

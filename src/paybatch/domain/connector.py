@@ -32,6 +32,7 @@ class Verb(StrEnum):
     REFUND = "refund"
     CREDIT = "credit"
     VERIFY = "verify"
+    ADJUST = "adjust"
 
 
 class Result(StrEnum):
@@ -47,6 +48,7 @@ class Response(StrEnum):
     """Why a processor answered as it did, in the words that all connectors share."""
 
     APPROVED = "approved"
+    CHALLENGED = "challenged"  # approved, and held by its fraud score until a person decides
     PARTIALLY_APPROVED = "partially_approved"
     DECLINED = "declined"
     DO_NOT_HONOR = "do_not_honor"

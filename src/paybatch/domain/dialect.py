@@ -21,6 +21,7 @@ class Dialect:
         title: The name for people.
         source: Where the format is published.
         columns: Column of a request file -> the engine's field; "" = kept and given back only.
+        has_our_columns: Whether it knows every column of every kind by our own name.
         required: Columns that a header must have.
         marks: Columns whose presence tells that a file is of this dialect.
         words: For a field, the dialect's word -> ours (``transaction_type`` words to kinds).
@@ -36,6 +37,7 @@ class Dialect:
     title: str
     source: str
     columns: Mapping[str, str]
+    has_our_columns: bool = False
     required: frozenset[str]
     marks: frozenset[str]
     words: Words = field(default_factory=dict)

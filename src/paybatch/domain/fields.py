@@ -117,6 +117,19 @@ def whole_number(lowest: int, highest: int) -> FieldType:
     )
 
 
+def _no_day(column: pl.Expr) -> pl.Expr:
+    shaped = column.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    is_none = column.str.to_date("%Y-%m-%d", strict=False).is_null()
+    return column.is_not_null() & (~shaped | is_none)
+
+
+DAY = FieldType(
+    name="day",
+    allowed="a day that exists, as YYYY-MM-DD, for example 2026-11-21",
+    faults=((Reason.DAY_MALFORMED, _no_day),),
+    read=lambda column: column.str.to_date("%Y-%m-%d", strict=False),
+)
+
 TRUE_OR_FALSE = FieldType(
     name="true or false",
     allowed="true or false",

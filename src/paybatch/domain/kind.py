@@ -13,6 +13,7 @@ import polars as pl
 
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
+from paybatch.domain.effects import ChangePayment, Effect, NewPayment, Record
 from paybatch.domain.fields import Field
 from paybatch.domain.ledger import Transfer
 from paybatch.domain.payment import Status
@@ -22,8 +23,9 @@ from paybatch.domain.reasons import Reason
 class Subject(StrEnum):
     """What an operation acts on."""
 
-    NEW_PAYMENT = "new payment"
-    PAYMENT = "payment"
+    NEW_PAYMENT = "new payment"  # makes one
+    PAYMENT = "payment"  # one that is named
+    PAYMENT_OR_MEANS = "payment or means"  # one that is named, or what stands in its place
 
 
 class AmountRule(StrEnum):
@@ -32,6 +34,7 @@ class AmountRule(StrEnum):
     POSITIVE = "an amount greater than zero"
     ZERO = "no amount, or zero"
     LEFT = "an amount greater than zero; none = all that is left"
+    NONE = "no amount"
 
 
 class Risk(StrEnum):
@@ -49,27 +52,6 @@ class Fault:
     reason: Reason
     column: str
     fails: pl.Expr
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewPayment:
-    """Effect: a payment is made. Amounts are expressions over an operation and its reply.
-
-    It is in ``state`` when it was approved; otherwise declined, with no amounts.
-    """
-
-    state: str = "approved"
-    amounts: Mapping[str, pl.Expr]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeAmounts:
-    """Effect: amounts of the subject payment grow by these expressions (minor units)."""
-
-    amounts: Mapping[str, pl.Expr]
-
-
-Effect = NewPayment | ChangeAmounts
 
 
 def _no_statuses(_: Capabilities) -> frozenset[Status]:
@@ -112,12 +94,19 @@ class Kind:
         left: How much of the payment it may act on (over the payment's columns).
         whole_only: Whether it may only act on all that is left.
         reserves: The payment's column that is reserved while the call is under way.
-        effect: What an approval changes.
+        effects: What an approval changes.
+        reads: Those of its fields that the effects read; they come from the row's own text.
+        stands_for: Kinds that it acts as, each with the test of the payment that chooses it (the
+            first that holds). Rules, verb, effects and transfers are theirs.
+        allows_more: Whether an approval of it may allow what was refused before (of the same kind).
+        waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
         transfers: What an approval moves in the ledger.
         opposite: The kind that undoes it, if any.
         permission: What a person needs to be allowed to run it.
         risk: How much harm a wrong batch can do.
-        samples: Rows of a valid file, by field name.
+        samples: Rows of a valid file, by field name. A row that acts on a payment names it by the
+            reference of another kind's sample.
+        samples_need: Kinds whose sample comes before this one's, on the same payment.
         document: The manual page; the registry fills in the module's docstring.
     """
 
@@ -136,15 +125,35 @@ class Kind:
     left: Callable[[Capabilities], pl.Expr] = _nothing
     whole_only: Callable[[Capabilities], bool] = _never
     reserves: str | None = None
-    effect: Effect
+    effects: tuple[Effect, ...] = ()
+    reads: tuple[Field, ...] = ()
+    stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
+    allows_more: bool = False
+    waits_for_all: bool = False
     transfers: tuple[Transfer, ...] = ()
     opposite: str | None
     permission: str
     risk: Risk
     samples: tuple[Mapping[str, str], ...]
+    samples_need: tuple[str, ...] = ()
     document: str = field(default="", compare=False)
 
     @property
     def pays(self) -> bool:
-        """Whether its rows bring a means of payment."""
+        """Whether its rows bring a means of payment and make a payment."""
         return self.subject is Subject.NEW_PAYMENT
+
+    @property
+    def makes(self) -> NewPayment | None:
+        """The effect by which it makes a payment, if it does."""
+        return next((each for each in self.effects if isinstance(each, NewPayment)), None)
+
+    @property
+    def changes(self) -> ChangePayment | None:
+        """The effect by which it changes its payment, if it does."""
+        return next((each for each in self.effects if isinstance(each, ChangePayment)), None)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The facts that it keeps."""
+        return tuple(each for each in self.effects if isinstance(each, Record))

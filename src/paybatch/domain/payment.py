@@ -23,6 +23,8 @@ AMOUNTS = (
     "reserved_refund",
 )
 
+CHANGEABLE = tuple(name for name in AMOUNTS if not name.startswith("reserved_"))
+
 
 class Status(StrEnum):
     """What a payment is, in one word."""
@@ -30,15 +32,23 @@ class Status(StrEnum):
     PENDING = "pending"
     UNKNOWN = "unknown"
     DECLINED = "declined"
+    FILTERED = "filtered"  # refused by our lists, never sent
+    CHALLENGED = "challenged"  # held by its fraud score until a person decides
     VERIFIED = "verified"
     AUTHORIZED = "authorized"
     PARTIALLY_CAPTURED = "partially_captured"
     CAPTURED = "captured"
     SETTLED = "settled"
     VOIDED = "voided"
+    EXPIRED = "expired"
     PARTIALLY_REFUNDED = "partially_refunded"
     REFUNDED = "refunded"
     CREDITED = "credited"
+    CHARGED_BACK = "charged_back"
+    RETURNED = "returned"
+    TRANSFER_PENDING = "transfer_pending"
+    SENT = "sent"
+    RECEIVED = "received"
 
 
 def open_hold() -> pl.Expr:
@@ -51,8 +61,27 @@ def kept() -> pl.Expr:
     return pl.col("captured") - pl.col("cancelled")
 
 
+def disputed() -> pl.Expr:
+    """What is charged back and was not won back (minor units)."""
+    return pl.col("charged_back") - pl.col("represented")
+
+
+def given_back() -> pl.Expr:
+    """What the payer has again: refunds, returns and open chargebacks (minor units)."""
+    return pl.col("refunded") + pl.col("returned") + disputed()
+
+
+def over_returned() -> pl.Expr:
+    """Tell where more was given back than taken: facts are recorded, whatever they add up to."""
+    return given_back() > kept()
+
+
+KNOWN = frozenset(Status) - {Status.UNKNOWN, Status.PENDING}
+GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED}
+
+
 def status() -> pl.Expr:
-    """Compute the status of each payment from ``state``, ``origin`` and the amounts."""
+    """Compute the status of each payment from ``state``, ``is_payout`` and the amounts."""
     state, refunded = pl.col("state"), pl.col("refunded")
     lit = {each: pl.lit(each.value) for each in Status}
     return (
@@ -60,7 +89,11 @@ def status() -> pl.Expr:
         .then(state)
         .when((kept() == 0) & (open_hold() == 0) & (pl.col("authorized") > 0))
         .then(lit[Status.VOIDED])
-        .when(pl.col("origin") == "credit")
+        .when(disputed() > 0)
+        .then(lit[Status.CHARGED_BACK])
+        .when((pl.col("returned") > 0) & (pl.col("returned") >= kept()))
+        .then(lit[Status.RETURNED])
+        .when(pl.col("is_payout"))
         .then(lit[Status.CREDITED])
         .when((refunded > 0) & (refunded >= kept()) & (open_hold() == 0))
         .then(lit[Status.REFUNDED])

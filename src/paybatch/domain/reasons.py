@@ -57,6 +57,7 @@ class Reason(StrEnum):
         "value_spreadsheet",
         "a spreadsheet turned the number into scientific notation; format the column as text",
     )
+    DAY_MALFORMED = "day_malformed", "write a day as YYYY-MM-DD; 03/04 may mean two days"
     CHOICE_UNKNOWN = "choice_unknown", "the value is not one of those allowed"
     CURRENCY_UNKNOWN = "currency_unknown", "use a currency code of ISO 4217 such as EUR"
     CURRENCY_MISSING = "currency_missing", "the row names no currency and the gate has several"
@@ -101,6 +102,7 @@ class Reason(StrEnum):
     GATE_DIFFERS = "gate_differs", "the payment was made at another gate"
     CURRENCY_DIFFERS = "currency_differs", "the payment is in another currency"
     PAYMENT_IN_DOUBT = "payment_in_doubt", "the payment's outcome is not known yet"
+    CHALLENGED = "challenged", "the payment is held by its fraud score: accept or refuse it first"
     CAPTURED_ALREADY = "captured_already", "the gate captures a payment once"
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"

@@ -14,22 +14,33 @@ from functools import cache
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.kind import ChangeAmounts, Subject
+from paybatch.domain.few import without
+from paybatch.domain.kind import Subject
 from paybatch.domain.payment import AMOUNTS
+from paybatch.flow.changes import KEY, STATE, changes_of, in_sequence
 from paybatch.flow.follow_up import judged
 from paybatch.flow.place import Place
 from paybatch.store.payments import LOCKED
 
 WINDOW_ROWS = 1_024  # rows of one payment that a round looks at
-KEY = ["merchant_id", "payment_id"]
-CHANGED = ("captured", "released", "cancelled", "refunded")
+JUDGED = ("status", "act", "left", "amount_minor", "refusal")
+
+
+_NAMED = pl.col("payment_reference").is_not_null() | (pl.col("payment_id") != pl.col("id"))
 
 
 @cache
 def acts_on_payment() -> pl.Expr:
     """Tell which operations act on a payment that exists."""
-    names = [k.name for k in registry.kinds().values() if k.subject is Subject.PAYMENT]
-    return pl.col("kind").is_in(names)
+    return acting(_NAMED.fill_null(value=False))
+
+
+def acting(is_named: pl.Expr) -> pl.Expr:
+    """Tell which operations act on a payment; ``is_named`` tells which rows name one."""
+    kinds = registry.kinds().values()
+    always = [kind.name for kind in kinds if kind.subject is Subject.PAYMENT]
+    either = [kind.name for kind in kinds if kind.subject is Subject.PAYMENT_OR_MEANS]
+    return pl.col("kind").is_in(always) | (pl.col("kind").is_in(either) & is_named)
 
 
 @dataclass
@@ -45,12 +56,15 @@ class Book:
         return judged(self.place, joined)
 
     def change(self, changes: pl.DataFrame) -> None:
-        """Add changes (``KEY`` and ``CHANGED``, one row a payment) to the payments."""
+        """Make changes (``KEY``, amounts and state, one row a payment) to the payments."""
         if changes.is_empty():
             return
         joined = self.payments.join(changes, on=KEY, how="left", suffix="_by")
-        grown = [(pl.col(name) + pl.col(f"{name}_by").fill_null(0)).alias(name) for name in CHANGED]
-        self.payments = joined.with_columns_seq(grown).select_seq(list(LOCKED))
+        names = [name for name in changes.columns if name not in (*KEY, STATE)]
+        grown = [(pl.col(name) + pl.col(f"{name}_by").fill_null(0)).alias(name) for name in names]
+        if STATE in changes.columns:
+            grown.append(pl.coalesce("state_by", STATE).alias(STATE))
+        self.payments = joined.with_columns_seq(grown)[list(LOCKED)]
 
     def add(self, made: pl.DataFrame) -> None:
         """Add payments that were made in this chunk."""
@@ -73,13 +87,18 @@ class Round:
     later: pl.DataFrame
 
 
+def _as_asked(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give rows that no payment changes: they act as what they are, on what they ask for."""
+    return rows.with_columns_seq(act="kind", amount_minor="requested_minor")
+
+
 def claim_once(book: Book, operations: pl.DataFrame) -> Round:
     """Claim a chunk in which every payment occurs once."""
     if not operations["payment_id"].count() and not operations["reason"].count():
         none = operations.clear()
-        return Round(operations.with_columns_seq(amount_minor="requested_minor"), none, none)
+        return Round(_as_asked(operations), none, none)
     acts = operations.filter(acts_on_payment())
-    new = operations.filter(~acts_on_payment()).with_columns_seq(amount_minor="requested_minor")
+    new = _as_asked(operations.filter(~acts_on_payment()))
     rows = book.judge(acts)
     good = pl.col("refusal").is_null()
     calls = pl.concat([new, rows.filter(good)], how="diagonal")
@@ -108,7 +127,7 @@ def claim_round(book: Book, rows: pl.DataFrame) -> Round:
     looked = rows.with_columns_seq(in_run=~turned & ~alone)
     run = looked.filter("in_run").drop("in_run")
     waiting = looked.filter(~pl.col("in_run")).drop("in_run")
-    new = run.filter(~acts_on_payment()).with_columns_seq(amount_minor="requested_minor")
+    new = _as_asked(run.filter(~acts_on_payment()))
     acts = run.filter(acts_on_payment())
     if acts.is_empty():
         return Round(new, acts, waiting)
@@ -125,18 +144,20 @@ def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFr
     They are refused whatever the answers to the rows before them are; which reason stands first
     depends on those answers.
     """
+    approved = pl.col("result") == "approved"
     answered = replies.select_seq(
         id="operation",
-        approved_minor=pl.when(pl.col("result") == "approved")
-        .then(pl.col("approved_minor"))
-        .otherwise(0),
+        is_approved=approved,
+        approved_minor=pl.when(approved).then(pl.col("approved_minor")).otherwise(0),
     )
     sent = turn.calls.filter(acts_on_payment()).join(answered, on="id", how="inner")
     if sent.is_empty():
         return turn.refused
-    none = turn.refused.with_columns_seq(approved_minor=pl.lit(0, pl.Int64))
+    none = turn.refused.with_columns_seq(
+        is_approved=pl.lit(value=False), approved_minor=pl.lit(0, pl.Int64)
+    )
     rows = in_sequence(pl.concat([sent, none], how="diagonal").sort("id"))
-    again = judged(book.place, rows.drop("status", "left", "amount_minor", "refusal"))
+    again = judged(book.place, without(rows, *JUDGED))
     met = again.select_seq("id", met="refusal")
     refused = turn.refused.join(met, on="id", how="left", maintain_order="left")
     return refused.with_columns_seq(refusal=pl.coalesce("met", "refusal")).drop("met")
@@ -151,12 +172,16 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
     """
     fits = pl.col("refusal").is_null()
     taken = now.with_columns_seq(
-        approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0)
+        is_approved=fits, approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0)
     )
     ahead = in_sequence(taken)
-    is_first = pl.all_horizontal(ahead[n] == now[n] for n in CHANGED)
-    again = judged(book.place, ahead.drop("status", "left", "amount_minor", "refusal"))
-    still = again["refusal"].is_null() & (again["amount_minor"] == now["amount_minor"])
+    names = changes_of(frozenset(now["act"].unique().to_list())).names
+    is_first = pl.Series([True]).new_from_index(0, now.height)
+    for name in names:
+        is_first &= ahead[name] == now[name]
+    again = judged(book.place, without(ahead, *JUDGED))
+    same = again["amount_minor"].eq_missing(now["amount_minor"]) & (again["act"] == now["act"])
+    still = again["refusal"].is_null() & same
     frame = now.select_seq(*KEY, fits=fits).with_columns_seq(still=still, first=is_first)
     stopped = (pl.col("fits") & ~pl.col("still") & ~pl.col("first")).cum_max().over(KEY)
     return frame.select_seq(
@@ -166,42 +191,3 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
         .then(pl.lit("refuse"))
         .otherwise(pl.lit("send"))
     ).to_series()
-
-
-def in_sequence(rows: pl.DataFrame) -> pl.DataFrame:
-    """Give each row its payment as the rows before it leave it, and what it adds to it.
-
-    Rows of one payment are in line order and start from the same state. What a row adds may depend
-    on what it finds (the rest that a final capture releases), so this is repeated until it stands;
-    the first row is right at once, each pass makes at least one more right.
-    """
-    base = rows.select_seq(CHANGED)
-    rows = with_changes(rows)
-    while True:
-        found = rows.select_seq(
-            (base[n] + pl.col(f"{n}_by").cum_sum().over(KEY) - pl.col(f"{n}_by")).alias(n)
-            for n in CHANGED
-        )
-        if found.equals(rows.select_seq(CHANGED)):
-            return rows
-        rows = with_changes(rows.with_columns_seq(found))
-
-
-def with_changes(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add ``NAME_by`` for each of ``CHANGED``: what each row's approval adds to its payment."""
-    return rows.with_columns_seq(_changes_of(frozenset(rows["kind"].unique().to_list())))
-
-
-@cache
-def _changes_of(kinds: frozenset[str]) -> list[pl.Expr]:
-    grown: dict[str, pl.Expr] = dict.fromkeys(CHANGED, pl.lit(0, pl.Int64))
-    for name in sorted(kinds):
-        effect = registry.kinds()[name].effect
-        if isinstance(effect, ChangeAmounts):
-            own = pl.col("kind") == name
-            for amount, by in effect.amounts.items():
-                grown[amount] = pl.when(own).then(by).otherwise(grown[amount])
-    return [
-        pl.when(pl.col("approved_minor") > 0).then(by).otherwise(0).fill_null(0).alias(f"{n}_by")
-        for n, by in grown.items()
-    ]

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain import columns
 from paybatch.domain.fields import ROUTING, Field
 from paybatch.domain.kind import Fault
 from paybatch.domain.masking import mask_wrong
@@ -21,9 +20,7 @@ ERRORS = {
     "message": pl.String,
 }
 
-FIELDS: Mapping[str, Field] = {
-    field.name: field for field in (*columns.NEW_PAYMENT, *columns.FOLLOW_UP, columns.FINAL)
-}
+FIELDS: Mapping[str, Field] = registry.fields()
 AMOUNT_COLUMNS = ("amount_minor", "amount", "base_amount_minor")
 MEANS_COLUMNS = ("card_number", "card_reference", "account_number", "customer")
 # A fault of what any of several columns may give: the one that the row has is named.

@@ -8,37 +8,53 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import payment
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Connector
-from paybatch.domain.kind import Fault, Kind
+from paybatch.domain.kind import AmountRule, Fault, Kind
 from paybatch.domain.reasons import Reason
 from paybatch.flow.place import Place
 
+WITH_AMOUNT = frozenset({AmountRule.LEFT, AmountRule.POSITIVE})
+
 
 def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
-    """Add ``amount_minor`` (what the row asks for, or all that is left) and ``refusal``.
+    """Add ``act``, ``amount_minor`` (what the row asks for, or all that is left) and ``refusal``.
 
-    Rows need ``kind, gate_id, requested_minor, currency, reason`` and their payment's columns.
+    ``act`` is the kind whose rules and effects hold. Rows need ``kind, gate_id, requested_minor,
+    currency, reason`` and their payment's columns.
     """
     rows = rows.with_columns_seq(status=payment.status())
-    pairs = rows.select_seq("kind", "payment_gate_id").unique().drop_nulls().sort(pl.all())
+    rows = rows.with_columns_seq(act=_acts(place, rows))
+    pairs = rows.select_seq("act", "payment_gate_id").unique().drop_nulls().sort(pl.all())
     left: pl.Expr = pl.lit(None, pl.Int64)
     refusal: pl.Expr = pl.lit(None, pl.String)
     fixed: dict[str, pl.Expr] = {}
     for name, gate_id in pairs.iter_rows():
         kind = registry.kinds()[name]
-        own = (pl.col("kind") == name) & (pl.col("payment_gate_id") == gate_id)
+        own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
         capabilities = place.capabilities(gate_id)
-        left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
+        if kind.amount in WITH_AMOUNT:
+            left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
         for column, value in kind.fixed(capabilities).items():
             fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, pl.col(column)))
-        ladder = _ladder(place, gate_id, kind)
-        refusal = pl.when(own).then(_first(ladder)).otherwise(refusal)
+        refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
     rows = rows.with_columns_seq(left=left, **fixed)
     rows = rows.with_columns_seq(amount_minor=pl.coalesce("requested_minor", "left"))
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
     return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal))
+
+
+def _acts(place: Place, rows: pl.DataFrame) -> pl.Expr:
+    """Give the kind that each row acts as: its own, or one that it stands for."""
+    act = pl.col("kind")
+    for name, gate_id in rows.select_seq("kind", "payment_gate_id").unique().drop_nulls().rows():
+        own = (pl.col("kind") == name) & (pl.col("payment_gate_id") == gate_id)
+        others = registry.kinds()[name].stands_for(place.capabilities(gate_id))
+        for other, holds in reversed(list(others.items())):
+            act = pl.when(own & holds).then(pl.lit(other)).otherwise(act)
+    return act
 
 
 def _first(ladder: list[Fault]) -> pl.Expr:
@@ -54,8 +70,7 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
     capabilities = place.capabilities(gate_id)
     connector: Connector = place.connector(gate_id)
     allowed = sorted(status.value for status in kind.statuses(capabilities))
-    amount, left = pl.col("amount_minor"), pl.col("left")
-    gate, currency = pl.col("gate_id"), pl.col("currency")
+    gate, currency, status = pl.col("gate_id"), pl.col("currency"), pl.col("status")
     return [
         Fault(
             Reason.NOT_SUPPORTED,
@@ -64,9 +79,20 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
         ),
         Fault(Reason.GATE_DIFFERS, "gate", (gate > 0) & (gate != pl.col("payment_gate_id"))),
         Fault(Reason.CURRENCY_DIFFERS, "currency", currency != pl.col("payment_currency")),
-        Fault(Reason.PAYMENT_IN_DOUBT, "payment", pl.col("status").is_in(["unknown", "pending"])),
+        Fault(
+            Reason.PAYMENT_IN_DOUBT,
+            "payment",
+            status.is_in(["unknown", "pending"]) & ~status.is_in(allowed),
+        ),
         *kind.refusals(capabilities),
-        Fault(Reason.STATUS_NOT_ALLOWED, "payment", ~pl.col("status").is_in(allowed)),
+        Fault(Reason.STATUS_NOT_ALLOWED, "payment", ~status.is_in(allowed)),
+        *(_amount_ladder(kind, capabilities) if kind.amount in WITH_AMOUNT else ()),
+    ]
+
+
+def _amount_ladder(kind: Kind, capabilities: Capabilities) -> list[Fault]:
+    amount, left = pl.col("amount_minor"), pl.col("left")
+    return [
         Fault(Reason.NOTHING_LEFT, "payment", left <= 0),
         Fault(
             Reason.PARTIAL_NOT_SUPPORTED,

@@ -7,6 +7,7 @@ import polars as pl
 
 from paybatch.domain.connector import REPLY_SCHEMA
 from paybatch.flow.claim import Book
+from paybatch.flow.details import with_details
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.rounds import claimed, in_rounds, locked
@@ -71,6 +72,7 @@ def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:
         with engine.database.transaction() as connection:
             rows = claimed(connection, batch, chunk)
             if not rows.is_empty():
+                rows = with_details(connection, batch, place, rows)
                 book = Book(place, locked(connection, rows))
                 found.append(refused_in(engine, book, rows))
     return pl.concat(found) if found else pl.DataFrame(schema=REFUSED)

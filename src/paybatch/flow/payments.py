@@ -47,6 +47,6 @@ def view_payment(engine: Engine, key: tuple[int, int]) -> PaymentView:
 
 
 def _status(values: dict[str, Any]) -> str:
-    columns = ("state", "origin", *payment.AMOUNTS)
+    columns = ("state", "is_payout", *payment.AMOUNTS)
     row = pl.DataFrame([{name: values[name] for name in columns}])
     return str(row.select_seq(payment.status()).item())

@@ -10,10 +10,14 @@ from typing import Any
 
 import polars as pl
 
+from paybatch import registry
 from paybatch.domain.delimited import read_records
+from paybatch.domain.few import nulls
 from paybatch.domain.reasons import Reason
+from paybatch.flow import details
+from paybatch.flow.changes import KEY
 from paybatch.flow.check import Checked, check
-from paybatch.flow.claim import KEY, Book, acts_on_payment
+from paybatch.flow.claim import Book, acting
 from paybatch.flow.engine import Engine
 from paybatch.flow.foresee import JUDGED, REFUSED, judged_in
 from paybatch.flow.place import Place
@@ -22,6 +26,7 @@ from paybatch.flow.tallies import left_queue, tally
 from paybatch.store import batches, operations, payments
 from paybatch.store.public_ids import Shape
 
+_ACTS = acting(pl.col("payment").is_not_null())
 LISTED = 1_000
 LARGEST = 10
 _KEPT = (
@@ -90,7 +95,7 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
         largest.append(_largest(checked.accepted))
         _count_seen(engine, found, checked.accepted)
         if acts:
-            kept.append(checked.accepted.select_seq(_KEPT))
+            kept.append(_kept(checked.accepted))
     found.largest = _largest_of(largest)
     if kept:
         judged = _foreseen(engine, place, pl.concat(kept))
@@ -103,6 +108,13 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
     return found
 
 
+def _kept(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give what of good rows is needed to look at payments: also what their effects read."""
+    names = details.read_by(registry.kinds())
+    absent = nulls(names - set(rows.columns), pl.String(), rows.height)
+    return details.read(rows.hstack(absent)[[*_KEPT, *sorted(names)]], names)
+
+
 def _earlier(engine: Engine, place: Place, content_hash: str) -> list[int]:
     """Give the batches of the sender that hold the same bytes."""
     with engine.database.transaction() as connection:
@@ -112,7 +124,7 @@ def _earlier(engine: Engine, place: Place, content_hash: str) -> list[int]:
 
 def _acting(rows: pl.DataFrame) -> pl.DataFrame:
     """Give the rows that act on a payment, as they were counted before that was looked at."""
-    return rows.filter(acts_on_payment()).rename({"currency_code": "currency"})
+    return rows.filter(_ACTS).rename({"currency_code": "currency"})
 
 
 def _judged_totals(judged: pl.DataFrame) -> pl.DataFrame:
@@ -185,12 +197,12 @@ def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         expiry=pl.lit(None, pl.Int16),
         reason=pl.lit(None, pl.String),
     )
-    acting = rows.filter(acts_on_payment())
+    acting = rows.filter(_ACTS)
     if acting.is_empty():
         return pl.DataFrame(schema=JUDGED)
     named = _with_subjects(engine, rows, acting)
     subjects = named["payment_id"].drop_nulls().unique()
-    own = rows.filter(~acts_on_payment() & pl.col("id").is_in((-subjects).implode()))
+    own = rows.filter(~_ACTS & pl.col("id").is_in((-subjects).implode()))
     # Payments that the file itself makes stand under minus their line, out of the way of real ids.
     made = own.with_columns_seq(id=-pl.col("id"), payment_id=pl.lit(None, pl.Int64))
     with engine.database.transaction() as connection:
@@ -198,14 +210,14 @@ def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         book = Book(place, payments.lock_payments(connection, wanted))
     both = pl.concat([made, named], how="diagonal").sort("line")
     judged = judged_in(engine, book, both)
-    return judged.filter(acts_on_payment())
+    return judged.filter(_ACTS)
 
 
 def _with_subjects(engine: Engine, rows: pl.DataFrame, acting: pl.DataFrame) -> pl.DataFrame:
     """Find the payment of each row: by id, by an earlier line, or by a stored reference."""
     ids = engine.public_ids.decode(acting["payment"].fill_null(""), "pay", Shape.NATIVE)
     acting = acting.with_columns_seq(payment_id=ids)
-    makers = rows.filter(~acts_on_payment() & pl.col("reference").is_not_null()).select_seq(
+    makers = rows.filter(~_ACTS & pl.col("reference").is_not_null()).select_seq(
         "merchant_id", payment="reference", maker="line"
     )
     here = (

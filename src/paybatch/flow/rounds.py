@@ -6,16 +6,17 @@ The preview takes the same way, with everything approved and nothing stored.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.connector import REPLY_SCHEMA
+from paybatch.domain.connector import REPLY_SCHEMA, Response, Result
 from paybatch.domain.few import chosen, has_any, nulls
 from paybatch.domain.reasons import Reason
 from paybatch.flow import vault
+from paybatch.flow.changes import KEY
 from paybatch.flow.claim import (
-    KEY,
     Book,
     Round,
     acts_on_payment,
@@ -24,6 +25,7 @@ from paybatch.flow.claim import (
     refused_in_line,
     windows,
 )
+from paybatch.flow.details import with_details
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.settle import Settled, refuse, settle
@@ -62,7 +64,8 @@ def settle_rounds(
     """Take a chunk's rows through its rounds; give what is to be stored."""
     if rows.is_empty():
         return []
-    rows = _with_details(work, connection, _named(work.engine, rows))
+    rows = with_details(connection, work.batch, work.place, _named(work.engine, rows))
+    rows = rows.with_columns_seq(cvv=_cvvs(work, connection, rows))
     now, lost = work.engine.clock(), rows.filter(_cvv_gone(work.place))
     if not lost.is_empty():
         rows = rows.join(lost, on="id", how="anti", maintain_order="left")
@@ -147,26 +150,6 @@ def locked(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
     return payments.lock_payments(connection, wanted.select_seq(KEY).unique().sort(KEY))
 
 
-def _with_details(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
-    """Add what connectors want of a row beside the money: its details and its CVV."""
-    batch = work.batch
-    first, *_, last = [*rows["line"].head(1), *rows["line"].tail(1)]
-    lines = (first, last)
-    wanted = {field for gate in work.place.gates for field in work.place.connector(gate.id).wants}
-    dialect = registry.dialects()[batch.dialect]
-    for field in sorted(wanted):
-        column = dialect.column_of(field)
-        if column in batch.columns:
-            place = batch.columns.index(column) + 1
-            cells = operations.row_cells(connection, batch.id, place, lines)
-            rows = rows.join(
-                cells.rename({"value": field}), on="line", how="left", maintain_order="left"
-            )
-        else:
-            rows = rows.with_columns_seq(pl.lit(None, pl.String).alias(field))
-    return rows.with_columns_seq(cvv=_cvvs(work, connection, rows))
-
-
 def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Series:
     """Take the CVVs of these rows; they are gone from the database with this transaction."""
     holders = rows.filter("has_secret")["line"].to_list()
@@ -175,6 +158,19 @@ def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Ser
     oldest = work.engine.clock() - timedelta(hours=work.engine.settings.secret_hours)
     found = vault.take_secrets(connection, work.key, work.batch.id, holders, oldest)
     return pl.Series("cvv", [found.get(line) for line in rows["line"]], pl.String)
+
+
+@cache
+def _by_us() -> list[pl.Expr]:
+    """Give the columns of a reply to what needs no processor: it is done."""
+    told = {
+        "operation": pl.col("operation"),
+        "result": pl.lit(Result.APPROVED.value),
+        "approved_minor": pl.col("amount_minor").fill_null(0),
+        "response": pl.lit(Response.APPROVED.value),
+    }
+    nothing = pl.lit(None, pl.String)
+    return [told.get(name, nothing).alias(name) for name in REPLY_SCHEMA]
 
 
 def _as_declared(replies: pl.DataFrame) -> pl.DataFrame:
@@ -192,17 +188,25 @@ class Sender:
         """Send calls and gather the replies."""
         if "payment_gate_id" in calls.columns:
             calls = calls.with_columns_seq(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
-        names = calls["kind"].unique().to_list()
-        verbs = {name: str(registry.kinds()[name].verb) for name in names}
-        calls = calls.hstack([chosen(calls["kind"], verbs, pl.String()).alias("verb")])
+        kinds = registry.kinds()
+        verbs = {name: kinds[name].verb for name in calls["act"].unique().to_list()}
+        told = {name: str(verb) for name, verb in verbs.items() if verb is not None}
+        calls = calls.hstack([chosen(calls["act"], told, pl.String()).alias("verb")])
         calls = calls.with_columns_seq(operation="id", key=pl.format("{}-1", pl.col("id")))
+        if len(told) < len(verbs):
+            own = calls.filter(pl.col("verb").is_null()).select_seq(_by_us())
+            return pl.concat([own, *self._sent(calls.filter(pl.col("verb").is_not_null()))])
+        return pl.concat(self._sent(calls))
+
+    def _sent(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
+        """Send calls to the connectors of their gates."""
         gates = calls["gate_id"].unique(maintain_order=True).to_list()
         replies = []
         for gate_id in gates:
             own = calls.filter(pl.col("gate_id") == gate_id) if len(gates) > 1 else calls
             own = self._with_test_values(gate_id, own)
-            replies += list(self.place.connector(gate_id).send(own))
-        return pl.concat([_as_declared(each) for each in replies])
+            replies += [_as_declared(each) for each in self.place.connector(gate_id).send(own)]
+        return replies
 
     def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
         """Mark the numbers that are test values of the connector, by their fingerprints."""

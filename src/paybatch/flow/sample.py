@@ -58,6 +58,9 @@ def rows_of(kind: Kind) -> Rows:
         first = {"kind": maker.name, **made, "reference": reference}
         if first not in rows:
             rows.append(first)
+            for name in kind.samples_need:
+                needed = registry.kinds()[name].samples[0]
+                rows.append({"kind": name, **needed, "payment": reference})
         rows.append({"kind": kind.name, **each, "payment": reference})
     return rows
 

@@ -1,6 +1,6 @@
 """Settle: from replies to outcomes, payments, changes and transfers, over whole columns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -9,13 +9,14 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import payment
+from paybatch.domain.effects import Fact
 from paybatch.domain.few import FEW_ROWS, nulls, without
-from paybatch.domain.kind import NewPayment
-from paybatch.flow.claim import CHANGED, KEY, in_sequence
+from paybatch.flow.changes import added_up, changes_of, in_sequence
+from paybatch.flow.claim import acts_on_payment
 from paybatch.flow.describe import refusal
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
-from paybatch.store import ledger, operations, payments
+from paybatch.store import facts, ledger, operations, payments
 from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate
 from paybatch.store.operations import OUTCOME_COLUMNS
@@ -30,6 +31,7 @@ class Settled:
     changes: pl.DataFrame
     transfers: pl.DataFrame
     counted: pl.DataFrame
+    facts: list[tuple[Fact, pl.DataFrame]] = field(default_factory=list)
 
 
 def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -68,18 +70,21 @@ _WHOLE = {name: pl.Int64() for name in ("id", "payment_id", "approved_minor")}
 
 def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: datetime) -> Settled:
     """Work out what replies change. ``calls`` have ``id``; new payments have no ``payment_id``."""
-    rows = _answered(calls, replies)
-    kinds = frozenset(rows["kind"].unique().to_list())
-    creating = frozenset(name for name in kinds if registry.kinds()[name].pays)
-    if creating == kinds:
-        return _settle_new(place, rows, kinds, now)
-    if not creating:
-        return _settle_follow_ups(rows, kinds, now)
-    creates = pl.col("kind").is_in(sorted(creating))
-    return _both(
-        _settle_new(place, rows.filter(creates), creating, now),
-        _settle_follow_ups(rows.filter(~creates), kinds - creating, now),
-    )
+    rows = _answered(calls, replies).with_columns_seq(_approved())
+    acts = set(rows["act"].unique().to_list())
+    creating = {name for name in acts if registry.kinds()[name].makes}
+    creates, follows = pl.col("act").is_in(sorted(creating)), acts_on_payment()
+    parts = []
+    if creating:
+        own = rows.filter(creates) if acts - creating else rows
+        parts.append(_settle_new(place, own, frozenset(creating), now))
+    if acts - creating:
+        rest = frozenset(acts - creating)
+        acting = rows.filter(~creates & follows)
+        alone = rows.filter(~creates & ~follows)
+        parts += [_settle_follow_ups(acting, rest, now)] if not acting.is_empty() else []
+        parts += [_settle_alone(alone, rest, now)] if not alone.is_empty() else []
+    return parts[0] if len(parts) == 1 else _all_of(parts)
 
 
 def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
@@ -92,16 +97,26 @@ def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _both(new: Settled, acts: Settled) -> Settled:
-    outcomes = pl.concat([new.outcomes, acts.outcomes], how="diagonal_relaxed").sort("id")
-    transfers = [each for each in (new.transfers, acts.transfers) if not each.is_empty()]
-    moved = pl.concat(transfers) if transfers else new.transfers
-    return Settled(outcomes, new.made, acts.changes, moved, outcomes)
+def _all_of(parts: list[Settled]) -> Settled:
+    outcomes = pl.concat([each.outcomes for each in parts], how="diagonal_relaxed").sort("id")
+    return Settled(
+        outcomes,
+        made=_one_of([each.made for each in parts]),
+        changes=_one_of([each.changes for each in parts]),
+        transfers=_one_of([each.transfers for each in parts]),
+        counted=outcomes,
+        facts=[fact for each in parts for fact in each.facts],
+    )
+
+
+def _one_of(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    some = [each for each in frames if not each.is_empty()]
+    return pl.concat(some) if some else pl.DataFrame()
 
 
 def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that make payments."""
-    rows = rows.with_columns_seq(*_approved(), *_facts(place, now), *_at(now), payment_id="id")
+    rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), payment_id="id")
     made = rows.with_columns_seq(_amounts_of_new(kinds))
     outcomes = made.select_seq(_kept())
     return Settled(
@@ -110,27 +125,48 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
         changes=pl.DataFrame(),
         transfers=_transfers(made, kinds),
         counted=outcomes,
+        facts=_records(made, kinds),
     )
 
 
 def _settle_follow_ups(rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that act on payments, each on its payment as the rows before it leave it."""
     placed = rows.with_columns_seq(
-        *_approved(),
-        currency=pl.coalesce("currency", "payment_currency"),
-        gate_id="payment_gate_id",
+        currency=pl.coalesce("currency", "payment_currency"), gate_id="payment_gate_id"
     )
-    rows = in_sequence(placed)
-    after = rows.with_columns_seq((pl.col(n) + pl.col(f"{n}_by")).alias(n) for n in CHANGED)
-    outcomes = after.with_columns_seq(_at(now)).select_seq(_kept())
-    changes = rows.group_by(KEY).agg(pl.col(f"{n}_by").sum().alias(n) for n in CHANGED)
+    rows, changes = in_sequence(placed), changes_of(frozenset(rows["act"].unique().to_list()))
+    outcomes = changes.after(rows).with_columns_seq(_at(now)).select_seq(_kept())
     return Settled(
         outcomes=outcomes,
         made=pl.DataFrame(),
-        changes=changes.filter(pl.sum_horizontal(CHANGED) > 0),
+        changes=changes.summed(rows),
         transfers=_transfers(rows, kinds),
         counted=outcomes,
+        facts=_records(rows, kinds),
     )
+
+
+def _settle_alone(rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
+    """Settle rows that stand for themselves: no payment is made or changed."""
+    nothing = pl.lit(None, pl.String)
+    rows = rows.with_columns_seq(*_at(now), payment_id=pl.lit(None, pl.Int64))
+    kept = [pl.col(name) for name in _KEPT]
+    outcomes = rows.select_seq(*kept, status=nothing, state="result")
+    none = pl.DataFrame()
+    return Settled(outcomes, none, none, none, outcomes, _records(rows, kinds))
+
+
+def _records(rows: pl.DataFrame, kinds: frozenset[str]) -> list[tuple[Fact, pl.DataFrame]]:
+    """Give the facts that approved rows leave behind."""
+    found = []
+    for name in sorted(kinds):
+        for each in registry.kinds()[name].records:
+            own = rows.filter((pl.col("act") == name) & pl.col("is_approved") & each.when)
+            if not own.is_empty():
+                values = [value.alias(column) for column, value in each.values.items()]
+                keys = ("merchant_id", pl.col("id").alias("operation_id"), "payment_id")
+                found.append((each.fact, own.select_seq(*keys, *values)))
+    return found
 
 
 _KEPT = (
@@ -152,9 +188,9 @@ def _at(now: datetime) -> list[pl.Expr]:
 @cache
 def _approved() -> tuple[pl.Expr, ...]:
     """What is not approved has no approved amount, whatever a connector says."""
-    is_approved = pl.col("result") == "approved"
-    amount = pl.when(is_approved).then(pl.col("approved_minor")).otherwise(0)
-    return (amount.alias("approved_minor"),)
+    approved = pl.col("result") == "approved"
+    amount = pl.when(approved).then(pl.col("approved_minor")).otherwise(0)
+    return (amount.alias("approved_minor"), approved.alias("is_approved"))
 
 
 @cache
@@ -168,25 +204,27 @@ def _kept() -> list[pl.Expr]:
 def _amounts_of_new(kinds: frozenset[str]) -> list[pl.Expr]:
     """Give the state, the origin and the amounts of payments that these kinds make."""
     state: pl.Expr = pl.lit("approved")
+    payout: pl.Expr = pl.lit(value=False)
     zero = [name for name in payment.AMOUNTS if name not in {"authorized", "captured"}]
     amounts: dict[str, pl.Expr] = dict.fromkeys(("authorized", "captured"), pl.lit(0, pl.Int64))
     for name in sorted(kinds):
-        effect = registry.kinds()[name].effect
-        assert isinstance(effect, NewPayment)
-        own = pl.col("kind") == name
-        state = pl.when(own).then(pl.lit(effect.state)).otherwise(state)
+        effect = registry.kinds()[name].makes
+        assert effect is not None
+        own = pl.col("act") == name
+        state = pl.when(own).then(effect.state).otherwise(state)
+        payout = pl.when(own).then(pl.lit(effect.is_payout)).otherwise(payout)
         for amount, value in effect.amounts.items():
             amounts[amount] = pl.when(own).then(value).otherwise(amounts[amount])
-    is_approved = pl.col("result") == "approved"
     return [
-        pl.when(is_approved).then(state).otherwise(pl.lit("declined")).alias("state"),
+        pl.when(pl.col("is_approved")).then(state).otherwise(pl.lit("declined")).alias("state"),
         pl.col("kind").alias("origin"),
+        payout.alias("is_payout"),
         *(pl.lit(0, pl.Int64).alias(name) for name in zero),
         *(value.cast(pl.Int64).alias(name) for name, value in amounts.items()),
     ]
 
 
-def _facts(place: Place, now: datetime) -> list[pl.Expr]:
+def _facts_of_gates(place: Place, now: datetime) -> list[pl.Expr]:
     """Give what a new payment takes from its gate and from the clock."""
     days = {gate.id: business_day(gate, now).isoformat() for gate in place.gates}
     excess = {gate.id: gate.capabilities.refund_excess_percent for gate in place.gates}
@@ -214,10 +252,10 @@ def business_day(gate: Gate, now: datetime) -> date:
 
 def _transfers(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
     """Give the transfers of approved rows: accounts by name."""
-    approved = rows.filter(pl.col("result") == "approved")
+    approved = rows.filter("is_approved")
     found = []
     for name in sorted(kinds):
-        own = approved.filter(pl.col("kind") == name) if len(kinds) > 1 else approved
+        own = approved.filter(pl.col("act") == name) if len(kinds) > 1 else approved
         found += [own.select_seq(each).filter(_IS_MOVED) for each in _transfer_columns(name)]
     return pl.concat(found) if found else pl.DataFrame()
 
@@ -311,8 +349,9 @@ def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -
         payments.copy_payments(connection, pl.concat(made).sort("id") if len(made) > 1 else made[0])
     changes = [each.changes for each in settled if not each.changes.is_empty()]
     if changes:
-        summed = pl.concat(changes).group_by(KEY).agg(pl.col(CHANGED).sum())
-        payments.apply_changes(connection, summed.rename({"payment_id": "id"}))
+        payments.apply_changes(connection, added_up(changes))
     moved = [each.transfers for each in settled if not each.transfers.is_empty()]
     if moved:
         store_transfers(engine, connection, pl.concat(moved))
+    for fact, rows in (found for each in settled for found in each.facts):
+        facts.copy_facts(connection, fact, rows.with_columns_seq(created_at=pl.lit(engine.clock())))

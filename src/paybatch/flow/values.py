@@ -19,8 +19,9 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 
 PARTS = ("surcharge_minor", "tax_minor", "tip_minor", "shipping_minor", "discount_minor")
+_CONTACT = ("billing_", "shipping_")
 NEEDED = (
-    *(field.name for field in NEW_PAYMENT if not field.name.startswith(("billing", "shipping_"))),
+    *(field.name for field in NEW_PAYMENT if not field.name.startswith(_CONTACT)),
     *("shipping_minor", "payment", "final"),
 )
 NAMES = ("reference", "idempotency_key", "payment")
@@ -31,7 +32,8 @@ _MARK_CHARACTERS = 16
 
 def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
     """Add the typed values; fields that a rule may name are null where the file has none."""
-    absent = [name for name in NEEDED if name not in texts.columns]
+    needed = _needed(frozenset(texts["kind"].drop_nulls().unique().to_list()))
+    absent = [name for name in needed if name not in texts.columns]
     frame = _placed(place, texts.hstack(nulls(absent, pl.String(), texts.height)))
     frame = _with_gates(place, frame)
     given = frozenset(name for name in _WEIGHED if frame[name].count())
@@ -39,6 +41,14 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns_seq(_read(given))
     exponents = money.exponents_of(frame["currency_code"]).alias("exponent")
     return frame.hstack([exponents]).with_columns_seq(_requested(given))
+
+
+@cache
+def _needed(kinds: frozenset[str]) -> tuple[str, ...]:
+    """Name the columns that rules of these kinds may name."""
+    own = [field.name for name in sorted(kinds) for field in registry.kinds()[name].fields]
+    few = [name for name in own if not name.startswith(_CONTACT)]
+    return tuple(dict.fromkeys([*NEEDED, *few]))
 
 
 _AMOUNTS = ("amount_minor", "amount", "base_amount_minor")

@@ -10,7 +10,8 @@ import polars as pl
 
 from paybatch.domain import columns
 from paybatch.domain.connector import Verb
-from paybatch.domain.kind import AmountRule, Fault, Kind, NewPayment, Risk, Subject
+from paybatch.domain.effects import NewPayment
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.reasons import Reason
 
@@ -33,7 +34,7 @@ KIND = Kind(
         # A bank account that is named by its reference, or as a customer's means.
         Fault(Reason.VALUE_NOT_ALLOWED, "card_number", pl.col("found_brand") == "bank"),
     ),
-    effect=NewPayment(amounts={"authorized": _approved}),
+    effects=(NewPayment(amounts={"authorized": _approved}),),
     transfers=(Transfer(Account.HOLD, Account.HOLD_CONTRA, _approved),),
     opposite="void",
     permission="authorize",

@@ -13,7 +13,8 @@ import polars as pl
 from paybatch.domain import columns, payment
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
-from paybatch.domain.kind import AmountRule, ChangeAmounts, Fault, Kind, Risk, Subject
+from paybatch.domain.effects import ChangePayment
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
@@ -31,7 +32,7 @@ def _statuses(capabilities: Capabilities) -> frozenset[Status]:
 def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     if capabilities.several_captures:
         return ()
-    taken = (pl.col("captured") > 0) & (pl.col("origin") != "credit")
+    taken = (pl.col("captured") > 0) & ~pl.col("is_payout")
     return (Fault(Reason.CAPTURED_ALREADY, "payment", taken),)
 
 
@@ -53,7 +54,7 @@ KIND = Kind(
     fixed=_fixed,
     left=lambda _: payment.open_hold() - pl.col("reserved_capture") - pl.col("reserved_void"),
     reserves="reserved_capture",
-    effect=ChangeAmounts(amounts={"captured": _approved, "released": _rest}),
+    effects=(ChangePayment(amounts={"captured": _approved, "released": _rest}),),
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved),
         Transfer(Account.HOLD_CONTRA, Account.HOLD, _approved + _rest),

@@ -11,7 +11,8 @@ import polars as pl
 
 from paybatch.domain import columns
 from paybatch.domain.connector import Verb
-from paybatch.domain.kind import AmountRule, Kind, NewPayment, Risk, Subject
+from paybatch.domain.effects import NewPayment
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 
 _approved = pl.col("approved_minor")
@@ -24,7 +25,7 @@ KIND = Kind(
     subject=Subject.NEW_PAYMENT,
     fields=columns.NEW_PAYMENT,
     amount=AmountRule.POSITIVE,
-    effect=NewPayment(amounts={"authorized": _approved, "captured": _approved}),
+    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved}, is_payout=True),),
     transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
     opposite="void",
     permission="credit",

@@ -2,7 +2,8 @@
 
 When: goods come back. Several partial refunds are allowed up to what was captured; some gates
 refund settled payments only, some allow a little more than was captured, also in a further refund.
-A credit gave money away already and cannot be refunded.
+A credit gave money away already and cannot be refunded. What is charged back or returned is with
+the payer already and counts as given back.
 
 Sources: Commerce Web Services ``ReturnById``; Sips ``refund``; OPPWA ``RF``; FluidPay refund.
 """
@@ -12,7 +13,8 @@ import polars as pl
 from paybatch.domain import columns, payment
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
-from paybatch.domain.kind import AmountRule, ChangeAmounts, Fault, Kind, Risk, Subject
+from paybatch.domain.effects import ChangePayment
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
@@ -21,7 +23,7 @@ _approved = pl.col("approved_minor")
 
 
 def _statuses(capabilities: Capabilities) -> frozenset[Status]:
-    settled = frozenset({Status.SETTLED, Status.PARTIALLY_REFUNDED})
+    settled = frozenset({Status.SETTLED, Status.PARTIALLY_REFUNDED, Status.CHARGED_BACK})
     captured = frozenset({Status.CAPTURED, Status.PARTIALLY_CAPTURED})
     over = frozenset({Status.REFUNDED}) if capabilities.refund_excess_percent else frozenset()
     return settled | over | (captured if capabilities.refund_before_settlement else frozenset())
@@ -31,13 +33,13 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     if capabilities.refund_before_settlement:
         return ()
     waiting = (payment.kept() > 0) & (pl.col("settled") < payment.kept())
-    taken = pl.col("origin") != "credit"
+    taken = ~pl.col("is_payout")
     return (Fault(Reason.NOT_SETTLED_YET, "payment", taken & waiting),)
 
 
 def _left(capabilities: Capabilities) -> pl.Expr:
     ceiling = payment.kept() * (100 + capabilities.refund_excess_percent) // 100
-    return ceiling - pl.col("refunded") - pl.col("reserved_refund")
+    return ceiling - payment.given_back() - pl.col("reserved_refund")
 
 
 KIND = Kind(
@@ -53,7 +55,7 @@ KIND = Kind(
     refusals=_refusals,
     left=_left,
     reserves="reserved_refund",
-    effect=ChangeAmounts(amounts={"refunded": _approved}),
+    effects=(ChangePayment(amounts={"refunded": _approved}),),
     transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
     opposite=None,
     permission="refund",

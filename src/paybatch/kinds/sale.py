@@ -1,7 +1,8 @@
 """Sale: take an amount from a payer at once (authorization and capture in one step).
 
 When: the goods are ready or the service is rendered. The amount is authorized and captured; it is
-settled with the gate's next close of day. A processor may approve less than was asked for.
+settled with the gate's next close of day. A processor may approve less than was asked for. A sale
+that the fraud score holds is captured when it is accepted (`accept_challenge`).
 
 Sources: filebatch ``sale``; Commerce Web Services ``AuthorizeAndCapture``; OPPWA ``DB``.
 """
@@ -10,10 +11,12 @@ import polars as pl
 
 from paybatch.domain import columns
 from paybatch.domain.connector import Verb
-from paybatch.domain.kind import AmountRule, Kind, NewPayment, Risk, Subject
+from paybatch.domain.effects import NewPayment, is_challenged
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 
 _approved = pl.col("approved_minor")
+_held = pl.when(is_challenged()).then(_approved).otherwise(0)
 
 KIND = Kind(
     name="sale",
@@ -23,8 +26,11 @@ KIND = Kind(
     subject=Subject.NEW_PAYMENT,
     fields=columns.NEW_PAYMENT,
     amount=AmountRule.POSITIVE,
-    effect=NewPayment(amounts={"authorized": _approved, "captured": _approved}),
-    transfers=(Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved),),
+    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
+    transfers=(
+        Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
+        Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),
+    ),
     opposite="void",
     permission="sale",
     risk=Risk.TAKES,
@@ -44,6 +50,13 @@ KIND = Kind(
             "account_type": "checking",
             "sec_code": "WEB",
             "reference": "order-1002",
+        },
+        {
+            "amount_minor": "3300",
+            "currency": "USD",
+            "card_number": "4000000000000119",
+            "card_expiry": "12/39",
+            "reference": "order-5001",
         },
     ),
 )

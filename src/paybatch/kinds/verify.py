@@ -10,7 +10,8 @@ import polars as pl
 
 from paybatch.domain import columns
 from paybatch.domain.connector import Verb
-from paybatch.domain.kind import AmountRule, Fault, Kind, NewPayment, Risk, Subject
+from paybatch.domain.effects import NewPayment
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.reasons import Reason
 
 KIND = Kind(
@@ -33,7 +34,7 @@ KIND = Kind(
             pl.col("brand").is_not_null() & ~pl.col("zero_brands").list.contains(pl.col("brand")),
         ),
     ),
-    effect=NewPayment(state="verified", amounts={"authorized": pl.lit(0, pl.Int64)}),
+    effects=(NewPayment(state=pl.lit("verified"), amounts={"authorized": pl.lit(0, pl.Int64)}),),
     opposite=None,
     permission="verify",
     risk=Risk.MARK,

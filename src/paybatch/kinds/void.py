@@ -12,7 +12,8 @@ import polars as pl
 from paybatch.domain import columns, payment
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
-from paybatch.domain.kind import AmountRule, ChangeAmounts, Fault, Kind, Risk, Subject
+from paybatch.domain.effects import ChangePayment
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
@@ -20,8 +21,8 @@ from paybatch.domain.reasons import Reason
 _approved = pl.col("approved_minor")
 _released = pl.min_horizontal(_approved, payment.open_hold())
 _cancelled = _approved - _released
-_taken = pl.when(pl.col("origin") != "credit")
-_given = pl.when(pl.col("origin") == "credit")
+_taken = pl.when(~pl.col("is_payout"))
+_given = pl.when(pl.col("is_payout"))
 
 _may_hold = frozenset({Status.AUTHORIZED, Status.PARTIALLY_CAPTURED, Status.PARTIALLY_REFUNDED})
 _taken_whole = frozenset({Status.CAPTURED, Status.CREDITED})
@@ -36,7 +37,7 @@ def _left(capabilities: Capabilities) -> pl.Expr:
     if not capabilities.void_captured:
         return hold
     unsettled = pl.col("captured") - pl.col("settled") - pl.col("cancelled")
-    returned = pl.col("refunded") + pl.col("reserved_refund")
+    returned = payment.given_back() + pl.col("reserved_refund")
     return hold + pl.max_horizontal(unsettled - returned, 0)
 
 
@@ -59,7 +60,7 @@ KIND = Kind(
     left=_left,
     whole_only=lambda capabilities: not capabilities.partial_void,
     reserves="reserved_void",
-    effect=ChangeAmounts(amounts={"released": _released, "cancelled": _cancelled}),
+    effects=(ChangePayment(amounts={"released": _released, "cancelled": _cancelled}),),
     transfers=(
         Transfer(Account.HOLD_CONTRA, Account.HOLD, _released),
         Transfer(Account.MERCHANT, Account.RECEIVABLE, _taken.then(_cancelled).otherwise(0)),

@@ -81,10 +81,10 @@ WITH owed AS (
     SELECT
         merchant_id, gate_id, currency,
         sum(
-            CASE WHEN origin = 'credit' THEN -1 ELSE 1 END * (captured - cancelled - settled)
+            CASE WHEN is_payout THEN -1 ELSE 1 END * (captured - cancelled - settled)
             - refunded
         ) AS receivable,
-        sum(authorized - captured - released) FILTER (WHERE origin = 'authorize') AS hold
+        sum(authorized - captured - released) AS hold
     FROM payment GROUP BY merchant_id, gate_id, currency
 ),
 

@@ -1,15 +1,15 @@
 -- name: copy_payments
 -- Stores new payments.
 COPY payment (
-    merchant_id, id, gate_id, origin, state, currency, number_id, expiry, brand, business_day,
-    authorized, captured, refund_excess_percent, created_at
+    merchant_id, id, gate_id, origin, is_payout, state, currency, number_id, expiry, brand,
+    business_day, authorized, captured, refund_excess_percent, created_at
 ) FROM STDIN (FORMAT csv);
 
 -- name: lock_payments
 -- Locks payments in the order of their keys, so that two chunks never wait for each other.
 COPY (
     SELECT
-        p.merchant_id, p.id, p.gate_id, p.origin, p.state, p.currency,
+        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded, p.returned,
         p.charged_back, p.represented, p.reserved_capture, p.reserved_void, p.reserved_refund
@@ -22,31 +22,40 @@ COPY (
 ) TO STDOUT (FORMAT csv);
 
 -- name: make_changes
--- A table of this connection for the changes of a chunk.
+-- A table of this connection for the changes of a chunk; a null state stays as it is.
 CREATE TEMPORARY TABLE IF NOT EXISTS amount_change (
-    merchant_id integer, id bigint, captured bigint, released bigint, cancelled bigint,
-    refunded bigint
+    merchant_id integer, id bigint, authorized bigint, released bigint, captured bigint,
+    cancelled bigint, settled bigint, refunded bigint, returned bigint, charged_back bigint,
+    represented bigint, state text
 ) ON COMMIT DELETE ROWS;
 
 -- name: copy_changes
 -- Fills it.
-COPY amount_change (merchant_id, id, captured, released, cancelled, refunded)
-FROM STDIN (FORMAT csv);
+COPY amount_change (
+    merchant_id, id, authorized, released, captured, cancelled, settled, refunded, returned,
+    charged_back, represented, state
+) FROM STDIN (FORMAT csv);
 
 -- name: apply_changes
 -- Adds the changes to their payments; the CHECKs of the table refuse what breaks an amount rule.
 UPDATE payment AS p SET
-    captured = p.captured + c.captured,
+    authorized = p.authorized + c.authorized,
     released = p.released + c.released,
+    captured = p.captured + c.captured,
     cancelled = p.cancelled + c.cancelled,
-    refunded = p.refunded + c.refunded
+    settled = p.settled + c.settled,
+    refunded = p.refunded + c.refunded,
+    returned = p.returned + c.returned,
+    charged_back = p.charged_back + c.charged_back,
+    represented = p.represented + c.represented,
+    state = coalesce(c.state, p.state)
 FROM amount_change AS c
 WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
 
 -- name: get_payment
 -- One payment with what was asked for when it was made.
 SELECT
-    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.state, p.currency,
+    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.is_payout, p.state, p.currency,
     p.brand, o.masked, o.reference, o.line, o.batch_id, p.business_day, p.authorized, p.released,
     p.captured, p.cancelled, p.settled, p.refunded, p.returned, p.charged_back, p.represented,
     p.reserved_capture, p.reserved_void, p.reserved_refund, p.created_at

@@ -7,7 +7,7 @@ import polars as pl
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from paybatch.domain.payment import AMOUNTS
+from paybatch.domain.payment import AMOUNTS, CHANGEABLE
 from paybatch.store.database import Row, copy_in, copy_out
 from paybatch.store.statements import statements
 
@@ -18,6 +18,7 @@ LOCKED = {
     "payment_id": pl.Int64(),
     "payment_gate_id": pl.Int32(),
     "origin": pl.String(),
+    "is_payout": pl.Boolean(),
     "state": pl.String(),
     "payment_currency": pl.String(),
     "payment_number_id": pl.String(),
@@ -27,10 +28,18 @@ LOCKED = {
 NONE_LOCKED = pl.DataFrame(schema=LOCKED)
 
 PAYMENT_COLUMNS = (
-    *("merchant_id", "id", "gate_id", "origin", "state", "currency", "number_id", "expiry"),
-    *("brand", "business_day", "authorized", "captured", "refund_excess_percent", "created_at"),
+    *("merchant_id", "id", "gate_id", "origin", "is_payout", "state", "currency", "number_id"),
+    *(
+        "expiry",
+        "brand",
+        "business_day",
+        "authorized",
+        "captured",
+        "refund_excess_percent",
+        "created_at",
+    ),
 )
-CHANGE_COLUMNS = ("merchant_id", "id", "captured", "released", "cancelled", "refunded")
+CHANGE_COLUMNS = ("merchant_id", "payment_id", *CHANGEABLE, "state")
 
 
 def copy_payments(connection: Connection[Row], frame: pl.DataFrame) -> None:

@@ -239,8 +239,12 @@ CREATE TABLE payment (
     id bigint NOT NULL,
     gate_id integer NOT NULL,
     origin text COLLATE "C" NOT NULL,
+    is_payout boolean NOT NULL,
     state text COLLATE "C" NOT NULL CHECK (
-        state IN ('pending', 'unknown', 'approved', 'declined', 'verified')
+        state IN (
+            'pending', 'unknown', 'approved', 'declined', 'verified', 'filtered', 'challenged',
+            'expired', 'transfer_pending', 'sent'
+        )
     ),
     currency text COLLATE "C" NOT NULL,
     number_id uuid,
@@ -371,6 +375,95 @@ CREATE TABLE secret_block (
     sealed bytea NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (batch_id, chunk_number)
+);
+
+-- Facts: rows are only added, by the operation that they came with; what holds now follows from
+-- them. Each table has the columns merchant_id, operation_id, payment_id (null = of no payment),
+-- created_at and its own.
+
+-- Comments, marks (fraud, acknowledged), documents and other words on a payment.
+CREATE TABLE note (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    text text,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id, name)
+);
+CREATE INDEX note_payment ON note (merchant_id, payment_id);
+
+-- What was put on a list (is_listed) or taken off it: a number of the vault, or a text (an e-mail
+-- or IP address, the first digits of cards). The newest row of a value at a level and place holds.
+CREATE TABLE listing (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint,
+    level text COLLATE "C" NOT NULL CHECK (
+        level IN ('platform', 'merchant', 'processor', 'gate')
+    ),
+    place text COLLATE "C" NOT NULL,
+    what text COLLATE "C" NOT NULL CHECK (what IN ('number', 'email', 'ip', 'bin')),
+    value text COLLATE "C" NOT NULL,
+    is_listed boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX listing_value ON listing (what, value);
+
+-- How a dispute about a payment goes on. The first step of a payment opens it.
+CREATE TABLE dispute_step (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    stage text COLLATE "C" NOT NULL,
+    amount_minor bigint CHECK (amount_minor >= 0),
+    currency text COLLATE "C",
+    arn text COLLATE "C",
+    reason_code text COLLATE "C",
+    happened_on date,
+    due_on date,
+    text text,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX dispute_step_payment ON dispute_step (merchant_id, payment_id);
+
+-- A customer's identifier (phone, e-mail, handle ...) that stands for a card.
+CREATE TABLE card_name (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint,
+    name_type text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    number_id uuid NOT NULL,
+    expiry smallint,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX card_name_name ON card_name (merchant_id, name_type, name);
+
+-- What a scoring service said of a number.
+CREATE TABLE score (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint,
+    number_id uuid NOT NULL,
+    score integer NOT NULL,
+    band text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX score_number ON score (merchant_id, number_id);
+
+-- A callback that is owed to the merchant about a payment.
+CREATE TABLE notice (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (state IN ('queued', 'delivered', 'given_up')),
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
 );
 
 -- Append-only record of acts on batches, gates, keys and the like, sealed by a hash chain.

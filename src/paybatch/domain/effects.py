@@ -1,0 +1,67 @@
+"""Effects: the closed set of changes that an approved operation may ask for.
+
+Amounts and values are expressions over the columns of the operation, its reply (``approved_minor``,
+``response``) and, for one that acts on a payment, of that payment as it stood before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import polars as pl
+
+
+def is_challenged() -> pl.Expr:
+    """Tell which operations were approved and are held by their fraud score."""
+    return pl.col("response") == "challenged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPayment:
+    """A payment is made, with these amounts (minor units).
+
+    It is in ``state`` when it was approved; otherwise it is declined and has no amounts.
+    ``is_payout``: its money goes to the payer.
+    """
+
+    state: pl.Expr = field(
+        default_factory=lambda: (
+            pl.when(is_challenged()).then(pl.lit("challenged")).otherwise(pl.lit("approved"))
+        )
+    )
+    amounts: Mapping[str, pl.Expr]
+    is_payout: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePayment:
+    """The amounts of the subject payment grow by these (minor units); its state may change too.
+
+    ``state`` is an expression; null leaves the payment's state as it is.
+    """
+
+    amounts: Mapping[str, pl.Expr] = field(default_factory=dict)
+    state: pl.Expr | None = None
+
+
+class Fact(StrEnum):
+    """The tables of facts: rows are only added, and what holds now follows from them."""
+
+    NOTE = "note"  # comments, marks and documents on a payment
+    LISTING = "listing"  # what was put on a list, or taken off it
+    DISPUTE_STEP = "dispute_step"  # how a dispute about a payment goes on
+    CARD_NAME = "card_name"  # a customer's identifier that stands for a card
+    SCORE = "score"  # what a scoring service said
+    NOTICE = "notice"  # a callback that is owed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A fact is kept; ``values`` are the columns of its table that the kind fills."""
+
+    fact: Fact
+    values: Mapping[str, pl.Expr]
+    when: pl.Expr = field(default_factory=lambda: pl.lit(value=True))
+
+
+Effect = NewPayment | ChangePayment | Record

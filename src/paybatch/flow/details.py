@@ -1,0 +1,58 @@
+"""Details: the values of a row beside the money that a connector or an effect reads.
+
+They stand in the row's own text, as the file had them; single calls have them at hand.
+"""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.masking import mask_cells
+from paybatch.flow.describe import FIELDS
+from paybatch.flow.place import Place
+from paybatch.store import operations
+from paybatch.store.batches import Batch
+from paybatch.store.database import Connection, Row
+
+
+def wanted(place: Place, rows: pl.DataFrame) -> set[str]:
+    """Name the details that the gates' connectors or the effects of the rows' kinds read."""
+    asked = {name for gate in place.gates for name in place.connector(gate.id).wants}
+    return asked | read_by(rows["kind"].unique().to_list())
+
+
+def read_by(kinds: Iterable[str]) -> set[str]:
+    """Name the details that the effects of kinds read; also of those that a kind stands for."""
+    found = [registry.kinds()[name] for name in kinds]
+    others = {name for kind in found for name in kind.stands_for(Capabilities())}
+    found += [registry.kinds()[name] for name in others]
+    return {field.name for kind in found for field in kind.reads}
+
+
+def read(rows: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """Read the texts of details as what they are; no text shows a card number."""
+    return rows.with_columns_seq(
+        FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in sorted(names)
+    )
+
+
+def with_details(
+    connection: Connection[Row], batch: Batch, place: Place, rows: pl.DataFrame
+) -> pl.DataFrame:
+    """Add to rows of a batch the details that are wanted of them; null where there is none."""
+    names, dialect = wanted(place, rows), registry.dialects()[batch.dialect]
+    lines = (int(rows["line"][0]), int(rows["line"][-1]))
+    for name in sorted(names):
+        column = dialect.column_of(name)
+        if column not in batch.columns:
+            rows = rows.with_columns_seq(pl.lit(None, pl.String).alias(name))
+            continue
+        number = batch.columns.index(column) + 1
+        cells = operations.row_cells(connection, batch.id, number, lines)
+        cells = cells.rename({"value": name})
+        if words := dialect.words.get(name):
+            cells = cells.with_columns_seq(pl.col(name).replace(dict(words)))
+        rows = rows.join(cells, on="line", how="left", maintain_order="left")
+    return read(rows, names)

@@ -1,0 +1,51 @@
+"""Adjust: change an authorized amount by a difference, up or down, before it is captured.
+
+When: the final amount differs from what was held: a tip, a longer stay, an article less. Up is an
+incremental authorization; down gives a part of the hold back. The row gives the difference.
+
+Sources: Commerce Web Services ``Adjust``.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns, payment
+from paybatch.domain.connector import Verb
+from paybatch.domain.effects import ChangePayment
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.money import AMOUNT_DIGITS_MAX
+from paybatch.domain.payment import Status
+
+_up, _approved = pl.col("direction") == "up", pl.col("approved_minor")
+_largest = pl.lit(10**AMOUNT_DIGITS_MAX - 1) - pl.col("authorized")
+_free = payment.open_hold() - pl.col("reserved_capture") - pl.col("reserved_void")
+
+KIND = Kind(
+    name="adjust",
+    title="Adjustment",
+    group="Follow-ups",
+    verb=Verb.ADJUST,
+    subject=Subject.PAYMENT,
+    fields=(*columns.FOLLOW_UP, columns.DIRECTION),
+    required=frozenset({"payment", "direction"}),
+    amount=AmountRule.POSITIVE,
+    statuses=lambda _: frozenset({Status.AUTHORIZED}),
+    # A hold that is taken down to nothing is a void: one minor unit stays.
+    left=lambda _: pl.when(_up).then(_largest).otherwise(_free - 1),
+    reserves="reserved_void",
+    effects=(
+        ChangePayment(amounts={"authorized": pl.when(_up).then(_approved).otherwise(-_approved)}),
+    ),
+    reads=(columns.DIRECTION,),
+    allows_more=True,
+    transfers=(
+        Transfer(Account.HOLD, Account.HOLD_CONTRA, pl.when(_up).then(_approved)),
+        Transfer(Account.HOLD_CONTRA, Account.HOLD, pl.when(~_up).then(_approved)),
+    ),
+    opposite=None,
+    permission="authorize",
+    risk=Risk.TAKES,
+    samples=(
+        {"payment": "order-2001", "amount_minor": "700", "currency": "USD", "direction": "up"},
+    ),
+)

@@ -1,0 +1,38 @@
+"""Reverse: undo a payment the way it can be undone now: void before settlement, refund after.
+
+When: an order is to be undone and nobody wants to look up whether it is settled. What is only
+authorized, or captured and not settled, is voided; what is settled, or was refunded in part
+already, is refunded. The rules of the void or of the refund hold.
+
+Sources: ConnPay Reversal.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns, payment
+from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+
+
+def _stands_for(capabilities: Capabilities) -> dict[str, pl.Expr]:
+    is_refunded = (pl.col("settled") > 0) | (payment.given_back() > 0)
+    if not capabilities.void_captured:
+        is_refunded |= pl.col("captured") > 0
+    return {"refund": is_refunded, "void": ~is_refunded}
+
+
+KIND = Kind(
+    name="reverse",
+    title="Reversal",
+    group="Follow-ups",
+    verb=None,
+    subject=Subject.PAYMENT,
+    fields=columns.FOLLOW_UP,
+    required=frozenset({"payment"}),
+    amount=AmountRule.LEFT,
+    stands_for=_stands_for,
+    opposite=None,
+    permission="refund",
+    risk=Risk.GIVES,
+    samples=({"payment": "order-1001"},),
+)

@@ -1,0 +1,42 @@
+"""Facts: what operations leave behind beside money. Rows are only added."""
+
+from typing import Any
+
+import polars as pl
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from paybatch.domain.effects import Fact
+from paybatch.store.database import Row, copy_in
+from paybatch.store.statements import statements
+
+_SQL = statements("fact")
+
+_KEYS = ("merchant_id", "operation_id", "payment_id")
+FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
+    Fact.NOTE: (*_KEYS, "name", "text", "created_at"),
+    Fact.LISTING: (*_KEYS, "level", "place", "what", "value", "is_listed", "created_at"),
+    Fact.DISPUTE_STEP: (
+        *(*_KEYS, "stage", "amount_minor", "currency", "arn", "reason_code"),
+        *("happened_on", "due_on", "text", "created_at"),
+    ),
+    Fact.CARD_NAME: (*_KEYS, "name_type", "name", "number_id", "expiry", "created_at"),
+    Fact.SCORE: (*_KEYS, "number_id", "score", "band", "created_at"),
+    Fact.NOTICE: (*_KEYS, "state", "created_at"),
+}
+
+
+def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> None:
+    """Store facts; columns of ``FACT_COLUMNS[fact]`` that the frame lacks are null."""
+    absent = [name for name in FACT_COLUMNS[fact] if name not in frame.columns]
+    rows = frame.with_columns_seq(pl.lit(None, pl.String).alias(name) for name in absent)
+    copy_in(connection, _SQL[f"copy_{fact.value}"], rows[FACT_COLUMNS[fact]])
+
+
+def facts_of_payment(
+    connection: Connection[Row], merchant_id: int, payment_id: int
+) -> list[dict[str, Any]]:
+    """List what stands on a payment beside money: operation_id, fact, name, text, created_at."""
+    parameters = {"merchant_id": merchant_id, "payment_id": payment_id}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_SQL["facts_of_payment"], parameters).fetchall()
