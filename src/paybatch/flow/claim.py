@@ -166,9 +166,9 @@ def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFr
 def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
     """Decide for each row of the runs: send, refuse, or wait for the answers before it.
 
-    What is refused as the payment stands is refused for good: an approval of the same kind never
-    allows what was refused before it. Its reason is told when the answers to the rows before it
-    are known, so behind a row that waits it waits too.
+    What is refused as the payment stands is refused for good, unless an approval of its kind may
+    allow it (``allows_more``). Its reason is told when the answers to the rows before it are known,
+    so behind a row that waits it waits too.
     """
     fits = pl.col("refusal").is_null()
     taken = now.with_columns_seq(
@@ -182,8 +182,16 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
     again = judged(book.place, without(ahead, *JUDGED))
     same = again["amount_minor"].eq_missing(now["amount_minor"]) & (again["act"] == now["act"])
     still = again["refusal"].is_null() & same
-    frame = now.select_seq(*KEY, fits=fits).with_columns_seq(still=still, first=is_first)
-    stopped = (pl.col("fits") & ~pl.col("still") & ~pl.col("first")).cum_max().over(KEY)
+    opening = [kind.name for kind in registry.kinds().values() if kind.allows_more]
+    frame = now.select_seq(
+        *KEY,
+        fits=fits,
+        still=pl.lit(still),
+        first=pl.lit(is_first),
+        hopes=pl.col("act").is_in(opening) & (pl.int_range(pl.len()).over(KEY) > 0),
+    )
+    waits = pl.col("fits") & ~pl.col("still") & ~pl.col("first")
+    stopped = (waits | (~pl.col("fits") & pl.col("hopes"))).cum_max().over(KEY)
     return frame.select_seq(
         pl.when(stopped)
         .then(pl.lit("wait"))

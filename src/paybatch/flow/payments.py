@@ -7,7 +7,7 @@ import polars as pl
 
 from paybatch.domain import payment
 from paybatch.flow.engine import Engine
-from paybatch.store import payments
+from paybatch.store import facts, payments
 from paybatch.store.public_ids import Shape
 
 FOUND_MAX = 50
@@ -16,10 +16,11 @@ OPERATIONS_MAX = 1_000
 
 @dataclass(frozen=True)
 class PaymentView:
-    """One payment: its columns with ``status``, and the operations on it in their order."""
+    """One payment: its columns with ``status``, the operations on it and its facts, in order."""
 
     values: dict[str, Any]
     operations: list[dict[str, Any]]
+    facts: list[dict[str, Any]]
 
 
 def find_payments(engine: Engine, merchants: list[int], name: str) -> list[tuple[int, int]]:
@@ -43,7 +44,8 @@ def view_payment(engine: Engine, key: tuple[int, int]) -> PaymentView:
         values = payments.get_payment(connection, [key[0]], key[1])
         assert values is not None
         done = payments.operations_of_payment(connection, *key, OPERATIONS_MAX)
-    return PaymentView({**values, "status": _status(values)}, done)
+        kept = facts.facts_of_payment(connection, *key)
+    return PaymentView({**values, "status": _status(values)}, done, kept)
 
 
 def _status(values: dict[str, Any]) -> str:
