@@ -90,6 +90,15 @@ COMMENT = Field(name="comment", type=fields.text(1_000), title="Words to keep wi
 DIRECTION = Field(
     name="direction", type=fields.choice("up", "down"), title="Whether the amount is added or taken"
 )
+CUSTOMER_IP = Field(
+    name="customer_ip", type=fields.IP_ADDRESS, title="IP address of the payer, IPv4 or IPv6"
+)
+BIN = Field(name="bin", type=fields.BIN, title="First six digits of cards")
+LEVEL = Field(
+    name="level",
+    type=fields.choice("merchant", "gate", "processor", "platform"),
+    title="Where the list holds; default: for the merchant",
+)
 ARN = Field(name="arn", type=fields.word(32), title="Acquirer's reference number of the dispute")
 REASON_CODE = Field(
     name="reason_code", type=fields.word(16), title="The scheme's reason code of the dispute"
@@ -144,6 +153,7 @@ MEANS = (
 DETAILS = (
     DESCRIPTION,
     EMAIL,
+    CUSTOMER_IP,
     EMAIL_RECEIPT,
     PO_NUMBER,
     *contact("billing"),
@@ -153,3 +163,4 @@ NEW_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *MEANS, *DETAILS)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
 DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
+LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

@@ -42,6 +42,7 @@ class Result(StrEnum):
     DECLINED = "declined"
     FAILED = "failed"  # known to have had no effect
     UNKNOWN = "unknown"  # the effect is not known
+    REJECTED = "rejected"  # by us: it was never sent; no connector answers so
 
 
 class Response(StrEnum):

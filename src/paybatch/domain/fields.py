@@ -207,6 +207,25 @@ ROUTING_NUMBER = FieldType(
     sensitive="routing",
 )
 
+BIN = FieldType(
+    name="bin",
+    allowed="the first six digits of cards",
+    faults=((Reason.VALUE_MALFORMED, _unlike(r"^[0-9]{6}$")),),
+)
+
+_IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+# The form only; whether every part is in its range is for the network to say.
+IP_ADDRESS = FieldType(
+    name="ip address",
+    allowed="an IPv4 or IPv6 address, such as 192.0.2.7",
+    faults=(
+        (
+            Reason.VALUE_MALFORMED,
+            _unlike(r"^(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:.]{2,45})$"),
+        ),
+    ),
+)
+
 EMAIL = FieldType(
     name="e-mail",
     allowed="an e-mail address of at most 254 characters",

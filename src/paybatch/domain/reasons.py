@@ -95,6 +95,18 @@ class Reason(StrEnum):
     CUSTOMER_UNKNOWN = "customer_unknown", "the merchant has no such customer, or no such means"
     CVV_GONE = "cvv_gone", "the CVV's time is over and the gate requires one; send the row again"
 
+    SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
+    SUBJECT_SEVERAL = (
+        "subject_several",
+        "name one thing only: a payment, or what stands in its place",
+    )
+
+    # Our lists
+    NUMBER_LISTED = "number_listed", "the card or account is on a list of those that are not served"
+    BIN_LISTED = "bin_listed", "cards that begin so are on a list of those that are not served"
+    EMAIL_LISTED = "email_listed", "the e-mail address is on a list of those that are not served"
+    IP_LISTED = "ip_listed", "the IP address is on a list of those that are not served"
+
     # The subject
     PAYMENT_UNKNOWN = "payment_unknown", "the merchant has no such payment"
     REFERENCE_UNKNOWN = "reference_unknown", "no payment has this reference"

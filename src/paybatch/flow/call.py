@@ -17,7 +17,7 @@ from paybatch import registry
 from paybatch.domain.delimited import Records
 from paybatch.domain.few import nulls, without
 from paybatch.domain.reasons import Reason
-from paybatch.flow import details
+from paybatch.flow import details, filters
 from paybatch.flow.check import check
 from paybatch.flow.claim import Book, acts_on_payment
 from paybatch.flow.engine import Engine
@@ -144,11 +144,15 @@ class Caller:
     def _rounds(self, connection: Connection[Row], rows: pl.DataFrame) -> list[Settled]:
         if rows.is_empty():
             return []
+        listed = filters.kinds_of_lists(connection)
         wanted = details.wanted(self._place, rows)
+        wanted |= {name for what, name in filters.DETAILS.items() if what in listed}
         rows = _with_subjects(connection, rows)
         absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
         claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
         claim = details.read(claim, wanted)
+        if listed:
+            claim = filters.filtered(connection, claim, listed)
         book = Book(self._place, locked(connection, claim))
         sender = Sender(self._engine, self._place)
         # Calls of one group may act on the same payment.

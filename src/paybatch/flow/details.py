@@ -39,10 +39,14 @@ def read(rows: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
 
 
 def with_details(
-    connection: Connection[Row], batch: Batch, place: Place, rows: pl.DataFrame
+    connection: Connection[Row],
+    batch: Batch,
+    place: Place,
+    rows: pl.DataFrame,
+    more: Iterable[str] = (),
 ) -> pl.DataFrame:
     """Add to rows of a batch the details that are wanted of them; null where there is none."""
-    names, dialect = wanted(place, rows), registry.dialects()[batch.dialect]
+    names, dialect = wanted(place, rows) | set(more), registry.dialects()[batch.dialect]
     lines = (int(rows["line"][0]), int(rows["line"][-1]))
     for name in sorted(names):
         column = dialect.column_of(name)

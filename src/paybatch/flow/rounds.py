@@ -14,7 +14,7 @@ from paybatch import registry
 from paybatch.domain.connector import REPLY_SCHEMA, Response, Result
 from paybatch.domain.few import chosen, has_any, nulls
 from paybatch.domain.reasons import Reason
-from paybatch.flow import vault
+from paybatch.flow import filters, vault
 from paybatch.flow.changes import KEY
 from paybatch.flow.claim import (
     Book,
@@ -64,7 +64,12 @@ def settle_rounds(
     """Take a chunk's rows through its rounds; give what is to be stored."""
     if rows.is_empty():
         return []
-    rows = with_details(connection, work.batch, work.place, _named(work.engine, rows))
+    listed = filters.kinds_of_lists(connection)
+    looked = {name for what, name in filters.DETAILS.items() if what in listed}
+    rows = _named(work.engine, rows)
+    rows = with_details(connection, work.batch, work.place, rows, looked)
+    if listed:
+        rows = filters.filtered(connection, rows, listed)
     rows = rows.with_columns_seq(cvv=_cvvs(work, connection, rows))
     now, lost = work.engine.clock(), rows.filter(_cvv_gone(work.place))
     if not lost.is_empty():
@@ -161,13 +166,18 @@ def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Ser
 
 
 @cache
-def _by_us() -> list[pl.Expr]:
-    """Give the columns of a reply to what needs no processor: it is done."""
+def _by_us(*, is_filtered: bool) -> list[pl.Expr]:
+    """Give the columns of a reply to what needs no processor: it is done, or filtered."""
+    done: pl.Expr = pl.lit(value=True)
+    if is_filtered:
+        done = pl.col("filtered_by").is_null()
     told = {
         "operation": pl.col("operation"),
-        "result": pl.lit(Result.APPROVED.value),
-        "approved_minor": pl.col("amount_minor").fill_null(0),
-        "response": pl.lit(Response.APPROVED.value),
+        "result": pl.when(done)
+        .then(pl.lit(Result.APPROVED.value))
+        .otherwise(pl.lit(Result.REJECTED.value)),
+        "approved_minor": pl.when(done).then(pl.col("amount_minor").fill_null(0)).otherwise(0),
+        "response": pl.when(done).then(pl.lit(Response.APPROVED.value)),
     }
     nothing = pl.lit(None, pl.String)
     return [told.get(name, nothing).alias(name) for name in REPLY_SCHEMA]
@@ -193,10 +203,13 @@ class Sender:
         told = {name: str(verb) for name, verb in verbs.items() if verb is not None}
         calls = calls.hstack([chosen(calls["act"], told, pl.String()).alias("verb")])
         calls = calls.with_columns_seq(operation="id", key=pl.format("{}-1", pl.col("id")))
-        if len(told) < len(verbs):
-            own = calls.filter(pl.col("verb").is_null()).select_seq(_by_us())
-            return pl.concat([own, *self._sent(calls.filter(pl.col("verb").is_not_null()))])
-        return pl.concat(self._sent(calls))
+        ours = pl.col("verb").is_null()
+        if "filtered_by" in calls.columns:
+            ours |= pl.col("filtered_by").is_not_null()
+        elif len(told) == len(verbs):
+            return pl.concat(self._sent(calls))
+        own = calls.filter(ours).select_seq(_by_us(is_filtered="filtered_by" in calls.columns))
+        return pl.concat([own, *self._sent(calls.filter(~ours))])
 
     def _sent(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
         """Send calls to the connectors of their gates."""

@@ -10,7 +10,8 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
-from paybatch.domain.few import FEW_ROWS, nulls, without
+from paybatch.domain.few import FEW_ROWS, chosen, nulls, without
+from paybatch.flow import filters
 from paybatch.flow.changes import added_up, changes_of, in_sequence
 from paybatch.flow.claim import acts_on_payment
 from paybatch.flow.describe import refusal
@@ -82,8 +83,8 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
         rest = frozenset(acts - creating)
         acting = rows.filter(~creates & follows)
         alone = rows.filter(~creates & ~follows)
-        parts += [_settle_follow_ups(acting, rest, now)] if not acting.is_empty() else []
-        parts += [_settle_alone(alone, rest, now)] if not alone.is_empty() else []
+        parts += [_settle_follow_ups(place, acting, rest, now)] if not acting.is_empty() else []
+        parts += [_settle_alone(place, alone, rest, now)] if not alone.is_empty() else []
     return parts[0] if len(parts) == 1 else _all_of(parts)
 
 
@@ -117,6 +118,8 @@ def _one_of(frames: list[pl.DataFrame]) -> pl.DataFrame:
 def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that make payments."""
     rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), payment_id="id")
+    if "filtered_by" in rows.columns:
+        rows = rows.with_columns_seq(**filters.told())
     made = rows.with_columns_seq(_amounts_of_new(kinds))
     outcomes = made.select_seq(_kept())
     return Settled(
@@ -125,11 +128,13 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
         changes=pl.DataFrame(),
         transfers=_transfers(made, kinds),
         counted=outcomes,
-        facts=_records(made, kinds),
+        facts=_records(place, made, kinds),
     )
 
 
-def _settle_follow_ups(rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
+def _settle_follow_ups(
+    place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime
+) -> Settled:
     """Settle rows that act on payments, each on its payment as the rows before it leave it."""
     placed = rows.with_columns_seq(
         currency=pl.coalesce("currency", "payment_currency"), gate_id="payment_gate_id"
@@ -142,27 +147,36 @@ def _settle_follow_ups(rows: pl.DataFrame, kinds: frozenset[str], now: datetime)
         changes=changes.summed(rows),
         transfers=_transfers(rows, kinds),
         counted=outcomes,
-        facts=_records(rows, kinds),
+        facts=_records(place, rows, kinds),
     )
 
 
-def _settle_alone(rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
+def _settle_alone(
+    place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime
+) -> Settled:
     """Settle rows that stand for themselves: no payment is made or changed."""
     nothing = pl.lit(None, pl.String)
     rows = rows.with_columns_seq(*_at(now), payment_id=pl.lit(None, pl.Int64))
+    absent = [name for name in payments.LOCKED if name not in rows.columns]
+    rows = rows.hstack([c for n in absent for c in nulls([n], payments.LOCKED[n], rows.height)])
     kept = [pl.col(name) for name in _KEPT]
     outcomes = rows.select_seq(*kept, status=nothing, state="result")
     none = pl.DataFrame()
-    return Settled(outcomes, none, none, none, outcomes, _records(rows, kinds))
+    return Settled(outcomes, none, none, none, outcomes, _records(place, rows, kinds))
 
 
-def _records(rows: pl.DataFrame, kinds: frozenset[str]) -> list[tuple[Fact, pl.DataFrame]]:
+def _records(
+    place: Place, rows: pl.DataFrame, kinds: frozenset[str]
+) -> list[tuple[Fact, pl.DataFrame]]:
     """Give the facts that approved rows leave behind."""
     found = []
     for name in sorted(kinds):
         for each in registry.kinds()[name].records:
             own = rows.filter((pl.col("act") == name) & pl.col("is_approved") & each.when)
             if not own.is_empty():
+                connectors = {gate.id: gate.connector for gate in place.gates}
+                named = chosen(own["gate_id"], connectors, pl.String()).alias("connector")
+                own = own.hstack([named])
                 values = [value.alias(column) for column, value in each.values.items()]
                 keys = ("merchant_id", pl.col("id").alias("operation_id"), "payment_id")
                 found.append((each.fact, own.select_seq(*keys, *values)))
@@ -216,7 +230,12 @@ def _amounts_of_new(kinds: frozenset[str]) -> list[pl.Expr]:
         for amount, value in effect.amounts.items():
             amounts[amount] = pl.when(own).then(value).otherwise(amounts[amount])
     return [
-        pl.when(pl.col("is_approved")).then(state).otherwise(pl.lit("declined")).alias("state"),
+        pl.when(pl.col("is_approved"))
+        .then(state)
+        .when(pl.col("result") == "rejected")
+        .then(pl.lit("filtered"))
+        .otherwise(pl.lit("declined"))
+        .alias("state"),
         pl.col("kind").alias("origin"),
         payout.alias("is_payout"),
         *(pl.lit(0, pl.Int64).alias(name) for name in zero),

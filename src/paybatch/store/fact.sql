@@ -46,3 +46,27 @@ UNION ALL
 SELECT operation_id, 'notice' AS fact, state AS name, NULL, created_at
 FROM notice WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
 ORDER BY operation_id;
+
+-- name: listed_whats
+-- What stands on any list.
+SELECT w.what FROM (VALUES ('number'), ('bin'), ('email'), ('ip')) AS w (what)
+WHERE EXISTS (SELECT 1 FROM listing AS l WHERE l.what = w.what);
+
+-- name: listed
+-- Which of these values stand on a list that holds for their merchant and gate: the newest row of
+-- each level and place decides.
+SELECT w.merchant_id, w.gate_id, w.value
+FROM
+    unnest(%(merchant_ids)s::integer [], %(gate_ids)s::integer [], %(values)s::text [])
+    AS w (merchant_id, gate_id, value)
+INNER JOIN gate AS g ON w.merchant_id = g.merchant_id AND w.gate_id = g.id
+WHERE
+    TRUE = ANY(
+        SELECT DISTINCT ON (l.level, l.place) l.is_listed
+        FROM listing AS l
+        WHERE
+            l.what = %(what)s AND l.value = w.value
+            AND (l.level IN ('platform', 'processor') OR l.merchant_id = w.merchant_id)
+            AND l.place IN ('*', w.gate_id::text, g.connector)
+        ORDER BY l.level, l.place, l.created_at DESC, l.operation_id DESC
+    );

@@ -40,3 +40,22 @@ def facts_of_payment(
     parameters = {"merchant_id": merchant_id, "payment_id": payment_id}
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL["facts_of_payment"], parameters).fetchall()
+
+
+def listed_whats(connection: Connection[Row]) -> frozenset[str]:
+    """Tell what stands on any list: ``number``, ``bin``, ``email``, ``ip``."""
+    rows = connection.execute(_SQL["listed_whats"]).fetchall()
+    return frozenset(str(row[0]) for row in rows)
+
+
+def listed(connection: Connection[Row], what: str, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Give those of ``merchant_id, gate_id, value`` that stand on a list that holds for them."""
+    parameters = {
+        "what": what,
+        "merchant_ids": wanted["merchant_id"].to_list(),
+        "gate_ids": wanted["gate_id"].to_list(),
+        "values": wanted["value"].to_list(),
+    }
+    rows = connection.execute(_SQL["listed"], parameters).fetchall()
+    schema = {"merchant_id": pl.Int32, "gate_id": pl.Int32, "value": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -1,0 +1,45 @@
+"""Filters: new payments that match a list are refused by us and never sent."""
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain.lists import LISTED
+from paybatch.domain.reasons import sentence_of
+from paybatch.store import facts
+from paybatch.store.database import Connection, Row
+
+DETAILS = {"email": "email", "ip": "customer_ip"}  # what stands in a row's own text
+
+
+def kinds_of_lists(connection: Connection[Row]) -> frozenset[str]:
+    """Tell what stands on any list: numbers, BINs, e-mail or IP addresses."""
+    return facts.listed_whats(connection)
+
+
+def filtered(
+    connection: Connection[Row], rows: pl.DataFrame, whats: frozenset[str]
+) -> pl.DataFrame:
+    """Add ``filtered_by``: the Reason why a row that makes a payment is not to be sent, or null."""
+    makes = [kind.name for kind in registry.kinds().values() if kind.makes]
+    reason = pl.lit(None, pl.String)
+    looked = rows.with_columns_seq(card_bin=pl.col("masked").str.head(6))
+    for what in reversed(list(LISTED)):
+        column, why = LISTED[what]
+        if what not in whats or not looked[column].count():
+            continue
+        told = looked.filter(pl.col("kind").is_in(makes) & pl.col(column).is_not_null())
+        value = pl.col(column).str.to_lowercase()
+        wanted = told.select_seq("merchant_id", "gate_id", value=value).unique()
+        found = facts.listed(connection, what, wanted)
+        hit = pl.struct("merchant_id", "gate_id", value.alias("value")).is_in(
+            found.select_seq(pl.struct("merchant_id", "gate_id", "value")).to_series().implode()
+        )
+        is_hit = pl.col("kind").is_in(makes) & hit.fill_null(value=False)
+        reason = pl.when(is_hit).then(pl.lit(why.value)).otherwise(reason)
+    return looked.with_columns_seq(filtered_by=reason).drop("card_bin")
+
+
+def told() -> dict[str, pl.Expr]:
+    """Give reason and message of rows that were filtered; null for the others."""
+    reason = pl.col("filtered_by")
+    return {"reason": reason, "message": sentence_of(reason)}

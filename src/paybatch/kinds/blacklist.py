@@ -1,0 +1,31 @@
+"""Blacklist: put a card, an e-mail or IP address or a BIN on the list of those that are not served.
+
+When: fraud, or a payer who is not wanted. A payment stands for its card. Later payments that match
+are filtered: refused with the reason and never sent. The list holds for the merchant, or for one
+gate, every gate of its processor, or the whole platform.
+
+Source: ConnPay Blacklist.
+"""
+
+from paybatch.domain import columns, lists
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.payment import Status
+
+KIND = Kind(
+    name="blacklist",
+    title="Blacklisting",
+    group="Lists",
+    verb=None,
+    subject=Subject.PAYMENT_OR_MEANS,
+    fields=columns.LISTED,
+    amount=AmountRule.NONE,
+    faults=lists.one_subject(columns.LISTED),
+    statuses=lambda _: frozenset(Status),
+    effects=(lists.listing(is_listed=True),),
+    reads=(columns.EMAIL, columns.CUSTOMER_IP, columns.BIN, columns.LEVEL),
+    waits_for_all=True,
+    opposite="unblacklist",
+    permission="list",
+    risk=Risk.MARK,
+    samples=({"payment": "order-1002"}, {"email": "thief@example.com", "level": "gate"}),
+)

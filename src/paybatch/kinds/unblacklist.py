@@ -1,0 +1,30 @@
+"""Unblacklist: take a card, an e-mail or IP address or a BIN off the list again.
+
+When: it was put there by mistake, or its time is over. It is taken off the level that the row
+names; what is listed at another level stays there.
+
+Source: ConnPay Blacklist; the way back is our own.
+"""
+
+from paybatch.domain import columns, lists
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.payment import Status
+
+KIND = Kind(
+    name="unblacklist",
+    title="Taking off the blacklist",
+    group="Lists",
+    verb=None,
+    subject=Subject.PAYMENT_OR_MEANS,
+    fields=columns.LISTED,
+    amount=AmountRule.NONE,
+    faults=lists.one_subject(columns.LISTED),
+    statuses=lambda _: frozenset(Status),
+    effects=(lists.listing(is_listed=False),),
+    reads=(columns.EMAIL, columns.CUSTOMER_IP, columns.BIN, columns.LEVEL),
+    waits_for_all=True,
+    opposite="blacklist",
+    permission="list",
+    risk=Risk.MARK,
+    samples=({"payment": "order-1002"}, {"bin": "400000"}),
+)

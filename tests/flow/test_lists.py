@@ -1,0 +1,103 @@
+"""Lists: what stands on one is not served, where the list holds and as long as it does."""
+
+import pytest
+
+from paybatch.flow.call import Caller
+from paybatch.flow.engine import Engine
+from paybatch.flow.payments import find_payments, view_payment
+from paybatch.flow.place import Place
+from tests_support import laws_hold, run
+
+HEADER = (
+    "kind,reference,payment,amount_minor,currency,gate,card_number,card_expiry,card_reference,"
+    "email,customer_ip,bin,level,comment\n"
+)
+VISA, MASTERCARD = "4111111111111111", "5555555555554444"
+
+
+def row(kind: str, **cells: str) -> str:
+    """Write a row."""
+    return ",".join(
+        {**dict.fromkeys(HEADER.strip().split(","), ""), "kind": kind, **cells}.values()
+    )
+
+
+def sale(reference: str, number: str = VISA, **cells: str) -> str:
+    """Write a sale."""
+    card = {"card_number": number, "card_expiry": "12/39"}
+    asked = {"reference": reference, "amount_minor": "100", "currency": "USD"}
+    return row("sale", **{**asked, **card, **cells})
+
+
+def reasons(engine: Engine, place: Place, *rows: str) -> list[str | None]:
+    """Run rows and give the reason of each."""
+    text = HEADER + "".join(f"{each}\n" for each in rows)
+    return run(engine, place, text, again=True)["reason"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ({"payment": "first"}, "number_listed"),
+        ({"card_number": VISA}, "number_listed"),
+        ({"bin": "411111"}, "bin_listed"),
+        ({"email": "Thief@Example.com"}, "email_listed"),
+        ({"customer_ip": "192.0.2.7"}, "ip_listed"),
+    ],
+)
+def test_what_is_listed_is_filtered(
+    engine: Engine, place: Place, listed: dict[str, str], reason: str
+) -> None:
+    same = {"email": "thief@example.com", "customer_ip": "192.0.2.7"}
+    assert reasons(engine, place, sale("first", **same)) == [None]
+    assert reasons(engine, place, row("blacklist", **listed)) == [None]
+    other = sale("other", MASTERCARD, email="good@example.com", customer_ip="192.0.2.8")
+    assert reasons(engine, place, sale("second", **same), other) == [reason, None]
+    (key,) = find_payments(engine, list(place.merchants.values()), "second")
+    payment = view_payment(engine, key)
+    assert payment.values["status"] == "filtered"
+    assert payment.values["authorized"] == 0
+    assert [each["state"] for each in payment.operations] == ["rejected"]
+    off = {"card_number": VISA} if "payment" in listed else listed
+    assert reasons(engine, place, row("unblacklist", **off)) == [None]
+    assert reasons(engine, place, sale("third", **same)) == [None]
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize(
+    ("level", "filtered"),
+    [("gate", [False, True]), ("merchant", [True, True]), ("processor", [True, True])],
+)
+def test_a_list_holds_at_its_level(
+    engine: Engine, place: Place, level: str, filtered: list[bool]
+) -> None:
+    listed = row("blacklist", gate="many", card_number=VISA, level=level)
+    assert reasons(engine, place, listed) == [None]
+    met = reasons(engine, place, sale("a", gate="sandbox"), sale("b", gate="many"))
+    assert [reason == "number_listed" for reason in met] == filtered
+
+
+def test_a_row_names_one_thing(engine: Engine, place: Place) -> None:
+    met = reasons(
+        engine,
+        place,
+        row("blacklist"),
+        row("blacklist", email="a@example.com", bin="411111"),
+        row("blacklist", payment="nobody"),
+        row("blacklist", bin="4111"),
+        row("blacklist", customer_ip="somewhere"),
+    )
+    assert met == [
+        *("subject_missing", "subject_several", "reference_unknown"),
+        *("value_malformed", "value_malformed"),
+    ]
+
+
+def test_a_single_call_is_filtered_too(engine: Engine, place: Place) -> None:
+    caller = Caller(engine, place)
+    assert caller.call({"kind": "blacklist", "email": "thief@example.com"})["state"] == "approved"
+    values = {"amount_minor": "100", "currency": "USD", "card_number": VISA, "card_expiry": "12/39"}
+    answer = caller.call({"kind": "sale", **values, "email": "thief@example.com"})
+    assert (answer["state"], answer["reason"]) == ("rejected", "email_listed")
+    assert answer["status"] == "filtered"
+    assert caller.call({"kind": "sale", **values})["state"] == "approved"
