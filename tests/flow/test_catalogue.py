@@ -62,7 +62,7 @@ def act(kind: str, amount: str = "", direction: str = "") -> str:
         ([SALE, act("fraud")], "aa", "captured", {}),
     ],
 )
-def test_a_chain_of_rows(
+def test_a_chain_of_rows(  # noqa: PLR0917 - a table
     engine: Engine,
     place: Place,
     rows: list[str],
@@ -77,6 +77,32 @@ def test_a_chain_of_rows(
     payment = view_payment(engine, key).values
     assert payment["status"] == status
     assert {name: payment[name] for name in amounts} == amounts
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "outcome"),
+    [
+        ([SALE], "rebill", "approved"),
+        ([HOLD], "rebill", "rejected"),
+        ([SALE, act("refund")], "rebill", "approved"),
+        ([HOLD, act("void")], "duplicate", "approved"),
+        (["sale,p,,1000,USD,4000000000000002,12/39,,"], "duplicate", "declined"),
+        (["sale,p,,1000,USD,4000000000000002,12/39,,"], "rebill", "rejected"),
+    ],
+)
+def test_a_new_payment_from_an_earlier_one(
+    engine: Engine, place: Place, source: list[str], kind: str, outcome: str
+) -> None:
+    rows = [*source, f"{kind},again,p,250,,,,,", "refund,,again,50,,,,,"]
+    result = run(engine, place, HEADER + "".join(f"{row}\n" for row in rows))
+    assert result["outcome"].to_list()[len(source)] == outcome
+    assert result["outcome"].to_list()[-1] == ("approved" if outcome == "approved" else "rejected")
+    if outcome != "rejected":
+        (key,) = find_payments(engine, list(place.merchants.values()), "again")
+        values = view_payment(engine, key).values
+        assert (values["origin"], values["brand"], values["currency"]) == (kind, "visa", "USD")
+        assert values["captured"] == (250 if outcome == "approved" else 0)
     assert laws_hold(engine)
 
 

@@ -23,7 +23,8 @@ from paybatch.domain.reasons import Reason
 class Subject(StrEnum):
     """What an operation acts on."""
 
-    NEW_PAYMENT = "new payment"  # makes one
+    NEW_PAYMENT = "new payment"  # with a means that the row brings
+    NEW_FROM_PAYMENT = "new payment from an earlier one"  # with the means of that one
     PAYMENT = "payment"  # one that is named
     PAYMENT_OR_MEANS = "payment or means"  # one that is named, or what stands in its place
 
@@ -140,7 +141,7 @@ class Kind:
 
     @property
     def pays(self) -> bool:
-        """Whether its rows bring a means of payment and make a payment."""
+        """Whether its rows bring the means of the payment that they make."""
         return self.subject is Subject.NEW_PAYMENT
 
     @property

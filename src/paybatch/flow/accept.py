@@ -225,7 +225,7 @@ def _order(
     *,
     first_chunk: int,
 ) -> None:
-    creating = [kind.name for kind in registry.kinds().values() if kind.pays]
+    creating = [kind.name for kind in registry.kinds().values() if kind.makes]
     operations.resolve_subjects(connection, batch_id, merchants, ids, creating)
     made = operations.order_subjects(
         connection, batch_id, merchants, ids, first_chunk=first_chunk, chunk_rows=ORDERED_CHUNK_ROWS

@@ -31,14 +31,15 @@ _NAMED = pl.col("payment_reference").is_not_null() | (pl.col("payment_id") != pl
 
 @cache
 def acts_on_payment() -> pl.Expr:
-    """Tell which operations act on a payment that exists."""
+    """Tell which operations act on a payment that exists, or take its means."""
     return acting(_NAMED.fill_null(value=False))
 
 
 def acting(is_named: pl.Expr) -> pl.Expr:
     """Tell which operations act on a payment; ``is_named`` tells which rows name one."""
     kinds = registry.kinds().values()
-    always = [kind.name for kind in kinds if kind.subject is Subject.PAYMENT]
+    named = {Subject.PAYMENT, Subject.NEW_FROM_PAYMENT}
+    always = [kind.name for kind in kinds if kind.subject in named]
     either = [kind.name for kind in kinds if kind.subject is Subject.PAYMENT_OR_MEANS]
     return pl.col("kind").is_in(always) | (pl.col("kind").is_in(either) & is_named)
 

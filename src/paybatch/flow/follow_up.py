@@ -17,6 +17,9 @@ from paybatch.flow.place import Place
 WITH_AMOUNT = frozenset({AmountRule.LEFT, AmountRule.POSITIVE})
 
 
+_NO_MEANS = Fault(Reason.MEANS_MISSING, "payment", pl.col("payment_number_id").is_null())
+
+
 def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     """Add ``act``, ``amount_minor`` (what the row asks for, or all that is left) and ``refusal``.
 
@@ -33,7 +36,7 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         kind = registry.kinds()[name]
         own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
         capabilities = place.capabilities(gate_id)
-        if kind.amount in WITH_AMOUNT:
+        if kind.changes and kind.amount in WITH_AMOUNT:
             left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
         for column, value in kind.fixed(capabilities).items():
             fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, pl.col(column)))
@@ -84,9 +87,14 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
             "payment",
             status.is_in(["unknown", "pending"]) & ~status.is_in(allowed),
         ),
+        *([_NO_MEANS] if kind.makes else ()),
         *kind.refusals(capabilities),
         Fault(Reason.STATUS_NOT_ALLOWED, "payment", ~status.is_in(allowed)),
-        *(_amount_ladder(kind, capabilities) if kind.amount in WITH_AMOUNT else ()),
+        *(
+            _amount_ladder(kind, capabilities)
+            if kind.changes and kind.amount in WITH_AMOUNT
+            else ()
+        ),
     ]
 
 

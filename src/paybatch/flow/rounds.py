@@ -137,6 +137,7 @@ def _keep_book(book: Book, done: Settled) -> None:
                 payment_currency="currency",
                 payment_number_id="number_id",
                 payment_brand="brand",
+                payment_expiry="expiry",
             )
         )
     book.change(done.changes)

@@ -70,7 +70,7 @@ def _maker(reference: str) -> tuple[Kind, Mapping[str, str]]:
     return next(
         (kind, each)
         for kind in registry.kinds().values()
-        if kind.pays
+        if kind.makes
         for each in kind.samples
         if each.get("reference") == reference
     )

@@ -167,7 +167,7 @@ def _answer(row: dict[str, Any], own: dict[str, Any], first_id: int) -> dict[str
         state, reason = "replayed", None
     # The first one may be in the same file or group, and not carried out yet: then its payment is
     # the one it makes, or that which both rows name (null when they name it by reference).
-    makes = registry.kinds()[own["kind"]].pays
+    makes = registry.kinds()[own["kind"]].makes is not None
     payment_id = row["payment_id"] or (earlier if makes else own["payment_id"])
     return {
         "merchant_id": own["merchant_id"],

@@ -10,7 +10,7 @@ COPY payment (
 COPY (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
-        encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand,
+        encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded, p.returned,
         p.charged_back, p.represented, p.reserved_capture, p.reserved_void, p.reserved_refund
     FROM payment AS p

@@ -23,6 +23,7 @@ LOCKED = {
     "payment_currency": pl.String(),
     "payment_number_id": pl.String(),
     "payment_brand": pl.String(),
+    "payment_expiry": pl.Int16(),
     **{name: pl.Int64() for name in AMOUNTS},
 }
 NONE_LOCKED = pl.DataFrame(schema=LOCKED)

@@ -1,0 +1,42 @@
+"""Duplicate: a new payment with the means of an earlier one, whatever became of that.
+
+When: an order that was declined, has expired or was voided is tried again without asking the payer
+for the card, or the next order of the same payer comes. The source may itself be a duplicate.
+
+Sources: Sips ``duplicate``.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns, payment
+from paybatch.domain.connector import Verb
+from paybatch.domain.effects import NewPayment
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+
+_approved = pl.col("approved_minor")
+
+KIND = Kind(
+    name="duplicate",
+    title="Duplication",
+    group="New payments",
+    verb=Verb.SALE,
+    subject=Subject.NEW_FROM_PAYMENT,
+    fields=columns.FOLLOW_UP,
+    required=frozenset({"payment"}),
+    amount=AmountRule.POSITIVE,
+    statuses=lambda _: payment.KNOWN,
+    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved}),),
+    transfers=(Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved),),
+    opposite="void",
+    permission="sale",
+    risk=Risk.TAKES,
+    samples=(
+        {
+            "payment": "order-2001",
+            "amount_minor": "400",
+            "currency": "USD",
+            "reference": "duplicate-7001",
+        },
+    ),
+)

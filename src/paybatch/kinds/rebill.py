@@ -1,0 +1,53 @@
+"""Rebill: debit the means of an earlier good debit again, as a new payment.
+
+When: goods are added to an order, or a chargeback is to be collected again. The earlier payment is
+left as it is; the new one stands for itself and can be refunded.
+
+Sources: OPPWA ``RB``.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns
+from paybatch.domain.connector import Verb
+from paybatch.domain.effects import NewPayment
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.payment import Status
+
+_approved = pl.col("approved_minor")
+_good = frozenset(
+    {
+        Status.CAPTURED,
+        Status.SETTLED,
+        Status.PARTIALLY_REFUNDED,
+        Status.REFUNDED,
+        Status.CHARGED_BACK,
+        Status.RETURNED,
+    }
+)
+
+KIND = Kind(
+    name="rebill",
+    title="Rebill",
+    group="New payments",
+    verb=Verb.SALE,
+    subject=Subject.NEW_FROM_PAYMENT,
+    fields=columns.FOLLOW_UP,
+    required=frozenset({"payment"}),
+    amount=AmountRule.POSITIVE,
+    statuses=lambda _: _good,
+    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved}),),
+    transfers=(Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved),),
+    opposite="void",
+    permission="sale",
+    risk=Risk.TAKES,
+    samples=(
+        {
+            "payment": "order-1001",
+            "amount_minor": "400",
+            "currency": "USD",
+            "reference": "rebill-6001",
+        },
+    ),
+)
