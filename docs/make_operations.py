@@ -107,7 +107,7 @@ def _statuses(kind: Kind) -> str:
 def _changes(kind: Kind) -> Iterator[str]:
     if kind.makes is not None:
         made = " and ".join(f"`{name}`" for name in kind.makes.amounts)
-        yield f"a new one{' (a payout)' if kind.makes.is_payout else ''} with {made}"
+        yield f"a new one with {made}"
     if kind.changes is not None and kind.changes.amounts:
         yield "changes " + ", ".join(f"`{name}`" for name in kind.changes.amounts)
     if kind.changes is not None and kind.changes.state is not None:

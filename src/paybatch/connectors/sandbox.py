@@ -4,7 +4,7 @@ Every valid card approves except the triggers below (they work on gates in test 
 
 Cards: 4000000000000002 declines; ...9995 insufficient funds; ...9987 lost; ...9979 stolen;
 ...0069 expired; 4000000000000010 approves, its refunds decline; 4000000000000051 approves half;
-4000000000000119 approves and is held by its fraud score.
+4000000000000119 approves and is held by its fraud score. Scores: ...0127 95, ...0135 50, others 5.
 CVV: 200, 201, 301 (American Express 2000, 2011, 3011) answer N, U, S; every other M.
 Billing postal code: 20000 answers N, 20001 U; every other Y.
 ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are returned later).
@@ -32,6 +32,8 @@ _CARDS: dict[str, Response] = {
 _REFUNDS_DECLINE = "4000000000000010"
 _HALF = "4000000000000051"
 _CHALLENGE = "4000000000000119"
+_SCORES = {"4000000000000127": 95, "4000000000000135": 50}
+_SCORE_OF_OTHERS = 5
 _ROUTING = {
     "000000000": "decline",
     "000000001": "approve, returned later",
@@ -83,7 +85,7 @@ def _response() -> pl.Expr:
         .when((value == _CHALLENGE) & verb.is_in(["sale", "authorize"]))
         .then(pl.lit(Response.CHALLENGED.value))
         .otherwise(
-            (pl.col("amount_minor") % _AMOUNT_ENDS).replace_strict(
+            (pl.col("amount_minor").fill_null(0) % _AMOUNT_ENDS).replace_strict(
                 _AMOUNTS, default=Response.APPROVED.value, return_dtype=pl.String
             )
         )
@@ -115,7 +117,7 @@ def _answer() -> list[pl.Expr]:
     return [
         pl.col("operation"),
         result.alias("result"),
-        pl.when(approved).then(amount).otherwise(0).alias("approved_minor"),
+        pl.when(approved).then(amount.fill_null(0)).otherwise(0).alias("approved_minor"),
         response,
         response.replace_strict(codes, return_dtype=pl.String).alias("processor_code"),
         response.replace_strict(texts, return_dtype=pl.String).alias("processor_text"),
@@ -124,7 +126,13 @@ def _answer() -> list[pl.Expr]:
         .then(_answered("billing_postal_code", _POSTAL_CODES, "Y"))
         .alias("avs_result"),
         _answered("cvv", _CVV, "M").alias("cvv_result"),
+        pl.when(pl.col("verb") == "score").then(_score()).alias("score"),
     ]
+
+
+def _score() -> pl.Expr:
+    known = pl.coalesce("test_value", "payment_test_value")
+    return known.replace_strict(_SCORES, default=_SCORE_OF_OTHERS, return_dtype=pl.Int32)
 
 
 @cache
@@ -134,13 +142,17 @@ def _approval() -> list[pl.Expr]:
     return [
         pl.col("operation"),
         pl.lit(Result.APPROVED.value).alias("result"),
-        pl.col("amount_minor").alias("approved_minor"),
+        pl.col("amount_minor").fill_null(0).alias("approved_minor"),
         pl.lit(Response.APPROVED.value).alias("response"),
         pl.lit(code).alias("processor_code"),
         pl.lit(text).alias("processor_text"),
         (pl.lit("TAS") + _number()).alias("approval_code"),
         pl.lit(None, pl.String).alias("avs_result"),
         pl.lit(None, pl.String).alias("cvv_result"),
+        pl.when(pl.col("verb") == "score")
+        .then(pl.lit(_SCORE_OF_OTHERS))
+        .cast(pl.Int32)
+        .alias("score"),
     ]
 
 
@@ -173,6 +185,7 @@ CONNECTOR = Connector(
         _REFUNDS_DECLINE: "approves, its refunds decline",
         _HALF: "approves half of the amount",
         _CHALLENGE: "approves, and is held by its fraud score",
+        **{number: f"scores {score}" for number, score in _SCORES.items()},
     },
     send=_send,
 )

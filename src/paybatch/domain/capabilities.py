@@ -27,6 +27,9 @@ class Capabilities(BaseModel):
     refund_excess_percent: int = Field(
         default=0, ge=0, le=100, description="A refund may go over the captured amount by this."
     )
+    transfer_needs_capture: bool = Field(
+        default=False, description="A bank transfer that was received waits for its capture."
+    )
     cvv_required: bool = Field(
         default=False, description="A new payment by card number needs its CVV."
     )

@@ -99,6 +99,35 @@ LEVEL = Field(
     type=fields.choice("merchant", "gate", "processor", "platform"),
     title="Where the list holds; default: for the merchant",
 )
+STAGE = Field(
+    name="stage",
+    type=fields.choice(
+        *("inquiry", "retrieval", "alert", "first_chargeback", "second_chargeback"),
+        *("pre_arbitration", "arbitration", "represented", "won", "lost"),
+    ),
+    title="How far the dispute is",
+)
+DOCUMENT = Field(name="document", type=fields.text(255), title="Where the document is kept")
+ALERT_ID = Field(name="alert_id", type=fields.word(64), title="The alert service's own id")
+ALERT_OUTCOME = Field(
+    name="alert_outcome",
+    type=fields.choice(
+        *("stopped", "partially_stopped", "previously_cancelled", "missed", "notfound"),
+        *("account_suspended", "other"),
+    ),
+    title="What became of the order that the alert is about",
+)
+RETURN_CODE = Field(
+    name="return_code", type=fields.word(8), title="Why a debit came back, such as R01 or AC04"
+)
+TRANSFER_DIRECTION = Field(
+    name="transfer_direction",
+    type=fields.choice("in", "out"),
+    title="Whether the money comes in or goes out; default: in",
+)
+BANK_REFERENCE = Field(
+    name="bank_reference", type=fields.name(64), title="The bank's reference of the transfer"
+)
 ARN = Field(name="arn", type=fields.word(32), title="Acquirer's reference number of the dispute")
 REASON_CODE = Field(
     name="reason_code", type=fields.word(16), title="The scheme's reason code of the dispute"

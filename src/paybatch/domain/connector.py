@@ -12,7 +12,7 @@ the number is, in test mode only), ``bank_code``, ``account_type``, ``sec_code``
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
-``cvv_result``.
+``cvv_result``, ``score`` Int32. A connector may leave out columns that it never fills.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +33,8 @@ class Verb(StrEnum):
     CREDIT = "credit"
     VERIFY = "verify"
     ADJUST = "adjust"
+    SCORE = "score"  # how risky a card is, 0 to 100
+    ALERT = "alert"  # tell the alert service what became of an alert
 
 
 class Result(StrEnum):
@@ -80,6 +82,7 @@ REPLY_SCHEMA = pl.Schema(
         "approval_code": pl.String,
         "avs_result": pl.String,
         "cvv_result": pl.String,
+        "score": pl.Int32,
     }
 )
 

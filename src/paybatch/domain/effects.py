@@ -21,7 +21,7 @@ class NewPayment:
     """A payment is made, with these amounts (minor units).
 
     It is in ``state`` when it was approved; otherwise it is declined and has no amounts.
-    ``is_payout``: its money goes to the payer.
+    ``is_payout`` tells whether its money goes to the payer.
     """
 
     state: pl.Expr = field(
@@ -30,7 +30,7 @@ class NewPayment:
         )
     )
     amounts: Mapping[str, pl.Expr]
-    is_payout: bool = False
+    is_payout: pl.Expr = field(default_factory=lambda: pl.lit(value=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,8 @@ class Kind:
         subject: What it acts on.
         fields: The columns it takes.
         required: Names of those that must have a value.
+        needs_means: Whether a new payment needs a card, an account or a customer; a transfer that
+            the payer makes does not.
         amount: What it wants in its amount columns.
         faults: Rules over the row's own values.
         statuses: Which statuses of the subject allow it, by the gate's capabilities.
@@ -118,6 +120,7 @@ class Kind:
     subject: Subject
     fields: tuple[Field, ...]
     required: frozenset[str] = frozenset()
+    needs_means: bool = True
     amount: AmountRule
     faults: tuple[Fault, ...] = ()
     statuses: Callable[[Capabilities], frozenset[Status]] = _no_statuses
@@ -142,7 +145,7 @@ class Kind:
     @property
     def pays(self) -> bool:
         """Whether its rows bring the means of the payment that they make."""
-        return self.subject is Subject.NEW_PAYMENT
+        return self.subject is Subject.NEW_PAYMENT and self.needs_means
 
     @property
     def makes(self) -> NewPayment | None:

@@ -39,7 +39,8 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         if kind.changes and kind.amount in WITH_AMOUNT:
             left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
         for column, value in kind.fixed(capabilities).items():
-            fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, pl.col(column)))
+            as_written = pl.col(column) if column in rows.columns else pl.lit(None)
+            fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
         refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
     rows = rows.with_columns_seq(left=left, **fixed)
     rows = rows.with_columns_seq(amount_minor=pl.coalesce("requested_minor", "left"))

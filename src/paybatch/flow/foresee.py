@@ -31,8 +31,8 @@ def approve_all(calls: pl.DataFrame) -> pl.DataFrame:
     given = calls.select_seq(
         operation="id", result=pl.lit("approved"), approved_minor=pl.col("amount_minor")
     )
-    absent = [name for name in REPLY_SCHEMA if name not in given.columns]
-    return given.with_columns_seq(pl.lit(None, pl.String).alias(name) for name in absent)
+    absent = {name: kind for name, kind in REPLY_SCHEMA.items() if name not in given.columns}
+    return given.with_columns_seq(pl.lit(None, kind).alias(name) for name, kind in absent.items())
 
 
 def judged_in(engine: Engine, book: Book, rows: pl.DataFrame) -> pl.DataFrame:

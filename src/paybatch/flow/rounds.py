@@ -180,12 +180,17 @@ def _by_us(*, is_filtered: bool) -> list[pl.Expr]:
         "approved_minor": pl.when(done).then(pl.col("amount_minor").fill_null(0)).otherwise(0),
         "response": pl.when(done).then(pl.lit(Response.APPROVED.value)),
     }
-    nothing = pl.lit(None, pl.String)
-    return [told.get(name, nothing).alias(name) for name in REPLY_SCHEMA]
+    return [told.get(name, pl.lit(None, kind)).alias(name) for name, kind in REPLY_SCHEMA.items()]
 
 
 def _as_declared(replies: pl.DataFrame) -> pl.DataFrame:
-    return replies if replies.schema == REPLY_SCHEMA else replies.cast(REPLY_SCHEMA)
+    if replies.schema == REPLY_SCHEMA:
+        return replies
+    absent = {name: kind for name, kind in REPLY_SCHEMA.items() if name not in replies.columns}
+    filled = replies.hstack(
+        [column for name, kind in absent.items() for column in nulls([name], kind, replies.height)]
+    )
+    return filled[list(REPLY_SCHEMA)].cast(REPLY_SCHEMA)
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,7 @@ def _amounts_of_new(kinds: frozenset[str]) -> list[pl.Expr]:
         assert effect is not None
         own = pl.col("act") == name
         state = pl.when(own).then(effect.state).otherwise(state)
-        payout = pl.when(own).then(pl.lit(effect.is_payout)).otherwise(payout)
+        payout = pl.when(own).then(effect.is_payout).otherwise(payout)
         for amount, value in effect.amounts.items():
             amounts[amount] = pl.when(own).then(value).otherwise(amounts[amount])
     return [

@@ -25,7 +25,11 @@ KIND = Kind(
     subject=Subject.NEW_PAYMENT,
     fields=columns.NEW_PAYMENT,
     amount=AmountRule.POSITIVE,
-    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved}, is_payout=True),),
+    effects=(
+        NewPayment(
+            amounts={"authorized": _approved, "captured": _approved}, is_payout=pl.lit(value=True)
+        ),
+    ),
     transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
     opposite="void",
     permission="credit",

@@ -1,0 +1,60 @@
+"""Debit return: a direct debit or ACH payment came back, whole or in part, some days later.
+
+When: the bank reports it with its code (R01, AC04 ...). It is a fact: approved meant accepted for
+collection, and what was given back besides is not looked at.
+
+Sources: NACHA return codes; SEPA reason codes.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns, payment
+from paybatch.domain.effects import ChangePayment, Fact, Record
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.payment import Status
+
+_approved = pl.col("approved_minor")
+_taken = frozenset(
+    {
+        Status.CAPTURED,
+        Status.SETTLED,
+        Status.PARTIALLY_REFUNDED,
+        Status.REFUNDED,
+        Status.CHARGED_BACK,
+        Status.RETURNED,
+    }
+)
+
+KIND = Kind(
+    name="debit_return",
+    title="Return of a debit",
+    group="Disputes",
+    verb=None,
+    subject=Subject.PAYMENT,
+    fields=(*columns.FOLLOW_UP, columns.RETURN_CODE, columns.HAPPENED_ON, columns.COMMENT),
+    required=frozenset({"payment", "return_code"}),
+    amount=AmountRule.LEFT,
+    statuses=lambda _: _taken,
+    left=lambda _: payment.kept() - pl.col("returned"),
+    effects=(
+        ChangePayment(amounts={"returned": _approved}),
+        Record(
+            fact=Fact.DISPUTE_STEP,
+            values={
+                "stage": pl.lit("return"),
+                "amount_minor": _approved,
+                "currency": pl.col("currency"),
+                "reason_code": pl.col("return_code"),
+                "happened_on": pl.col("happened_on"),
+                "text": pl.col("comment"),
+            },
+        ),
+    ),
+    reads=(columns.RETURN_CODE, columns.HAPPENED_ON, columns.COMMENT),
+    transfers=(Transfer(Account.MERCHANT, Account.CLEARING, _approved),),
+    opposite=None,
+    permission="chargeback",
+    risk=Risk.GIVES,
+    samples=({"payment": "order-1002", "return_code": "R01", "happened_on": "2026-11-20"},),
+)

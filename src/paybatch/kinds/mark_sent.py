@@ -1,0 +1,37 @@
+"""Mark sent: a pending bank transfer is on its way and has not arrived yet.
+
+When: the payer's bank, or ours, says that it was sent.
+
+Source: ConnPay PIPO Mark Sent.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns
+from paybatch.domain.effects import ChangePayment, Fact, Record
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.payment import Status
+
+KIND = Kind(
+    name="mark_sent",
+    title="Transfer sent",
+    group="Transfers",
+    verb=None,
+    subject=Subject.PAYMENT,
+    fields=(*columns.MARK, columns.BANK_REFERENCE),
+    required=frozenset({"payment"}),
+    amount=AmountRule.NONE,
+    statuses=lambda _: frozenset({Status.TRANSFER_PENDING}),
+    effects=(
+        ChangePayment(state=pl.lit("sent")),
+        Record(
+            fact=Fact.NOTE,
+            values={"name": pl.lit("transfer_sent"), "text": pl.col("bank_reference")},
+        ),
+    ),
+    reads=(columns.BANK_REFERENCE,),
+    opposite=None,
+    permission="transfer",
+    risk=Risk.MARK,
+    samples=({"payment": "transfer-8001", "bank_reference": "F7-2211"},),
+)

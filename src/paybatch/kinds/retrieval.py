@@ -1,0 +1,44 @@
+"""Retrieval: keep that a copy of the sales ticket was asked for, and where the document is.
+
+When: the issuer or the acquirer asks for the documents of a payment, which may become a chargeback.
+
+Source: ConnPay Retrieval.
+"""
+
+import polars as pl
+
+from paybatch.domain import columns, payment
+from paybatch.domain.effects import Fact, Record
+from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+
+KIND = Kind(
+    name="retrieval",
+    title="Retrieval request",
+    group="Disputes",
+    verb=None,
+    subject=Subject.PAYMENT,
+    fields=(*columns.MARK, columns.DOCUMENT, *columns.DISPUTE[:-1]),
+    required=frozenset({"payment"}),
+    amount=AmountRule.NONE,
+    statuses=lambda _: payment.GOOD,
+    effects=(
+        Record(
+            fact=Fact.DISPUTE_STEP,
+            values={
+                "stage": pl.lit("retrieval"),
+                **{field.name: pl.col(field.name) for field in columns.DISPUTE[:-1]},
+                "text": pl.col("comment"),
+            },
+        ),
+        Record(
+            fact=Fact.NOTE,
+            values={"name": pl.lit("document"), "text": pl.col("document")},
+            when=pl.col("document").is_not_null(),
+        ),
+    ),
+    reads=(columns.COMMENT, columns.DOCUMENT, *columns.DISPUTE[:-1]),
+    opposite=None,
+    permission="chargeback",
+    risk=Risk.MARK,
+    samples=({"payment": "order-1001", "reason_code": "30", "document": "ticket-1001.pdf"},),
+)
