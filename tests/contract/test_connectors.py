@@ -146,7 +146,7 @@ def test_answers_depend_on_the_call_alone(connector: Connector) -> None:
 def test_every_test_value_changes_an_answer(connector: Connector) -> None:
     """A value whose meaning lies outside the answer (a later return) says so in its words."""
     calls = calls_of(connector)
-    told = ["result", "response", "approved_minor"]
+    told = ["result", "response", "approved_minor", "score"]
     both = calls.join(answers(connector, calls), on="operation").with_columns(
         value=pl.coalesce("bank_code", "test_value", "payment_test_value")
     )
