@@ -104,6 +104,7 @@ class Kind:
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
         transfers: What an approval moves in the ledger.
+        tells: What the result says of an approved row (its message).
         opposite: The kind that undoes it, if any.
         permission: What a person needs to be allowed to run it.
         risk: How much harm a wrong batch can do.
@@ -135,6 +136,7 @@ class Kind:
     allows_more: bool = False
     waits_for_all: bool = False
     transfers: tuple[Transfer, ...] = ()
+    tells: pl.Expr | None = None
     opposite: str | None
     permission: str
     risk: Risk

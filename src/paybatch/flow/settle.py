@@ -153,7 +153,8 @@ def _settle_follow_ups(
         currency=pl.coalesce("currency", "payment_currency"), gate_id="payment_gate_id"
     )
     rows, changes = in_sequence(placed), changes_of(frozenset(rows["act"].unique().to_list()))
-    outcomes = changes.after(rows).with_columns_seq(_at(now)).select_seq(_kept())
+    after = changes.after(rows).with_columns_seq(_at(now)).with_columns_seq(_told(kinds))
+    outcomes = after.select_seq(_kept())
     return Settled(
         outcomes=outcomes,
         made=pl.DataFrame(),
@@ -173,7 +174,8 @@ def _settle_alone(
     absent = [name for name in payments.LOCKED if name not in rows.columns]
     rows = rows.hstack([c for n in absent for c in nulls([n], payments.LOCKED[n], rows.height)])
     kept = [pl.col(name) for name in _KEPT]
-    outcomes = rows.select_seq(*kept, status=nothing, state="result")
+    told = rows.with_columns_seq(_told(kinds))
+    outcomes = told.select_seq(*kept, status=nothing, state="result")
     none = pl.DataFrame()
     return Settled(outcomes, none, none, none, outcomes, _records(place, rows, kinds))
 
@@ -210,6 +212,18 @@ def _at(now: datetime) -> list[pl.Expr]:
         nothing.alias("reason"),
         nothing.alias("message"),
     ]
+
+
+@cache
+def _told(kinds: frozenset[str]) -> list[pl.Expr]:
+    """Give what the result says of approved rows of these kinds, if they say anything."""
+    message: pl.Expr | None = None
+    for name in sorted(kinds):
+        if (tells := registry.kinds()[name].tells) is not None:
+            own = (pl.col("act") == name) & pl.col("is_approved")
+            otherwise = pl.col("message") if message is None else message
+            message = pl.when(own).then(tells).otherwise(otherwise)
+    return [] if message is None else [message.alias("message")]
 
 
 @cache

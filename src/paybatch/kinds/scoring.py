@@ -45,6 +45,7 @@ KIND = Kind(
             },
         ),
     ),
+    tells=pl.format("score {}: {} risk", _score, _band),
     opposite=None,
     permission="list",
     risk=Risk.MARK,
