@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.connector import REPLY_SCHEMA
 from paybatch.domain.few import chosen, has_any, nulls
 from paybatch.domain.reasons import Reason
+from paybatch.domain.text import filled
 from paybatch.flow import vault
 from paybatch.flow.claim import (
     KEY,
@@ -25,7 +25,8 @@ from paybatch.flow.claim import (
     windows,
 )
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, test_numbers
+from paybatch.flow.replies import check_inline, held
 from paybatch.flow.settle import Settled, refuse, settle
 from paybatch.store import operations, payments
 from paybatch.store.batches import Batch, Chunk
@@ -177,10 +178,6 @@ def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Ser
     return pl.Series("cvv", [found.get(line) for line in rows["line"]], pl.String)
 
 
-def _as_declared(replies: pl.DataFrame) -> pl.DataFrame:
-    return replies if replies.schema == REPLY_SCHEMA else replies.cast(REPLY_SCHEMA)
-
-
 @dataclass(frozen=True)
 class Sender:
     """Sends calls to the connectors of their gates."""
@@ -189,20 +186,26 @@ class Sender:
     place: Place
 
     def send(self, calls: pl.DataFrame) -> pl.DataFrame:
-        """Send calls and gather the replies."""
+        """Send calls and gather the replies, one for each call.
+
+        Raises:
+            ConnectorError: A connector does not keep its contract.
+        """
         if "payment_gate_id" in calls.columns:
             calls = calls.with_columns_seq(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
         names = calls["kind"].unique().to_list()
         verbs = {name: str(registry.kinds()[name].verb) for name in names}
         calls = calls.hstack([chosen(calls["kind"], verbs, pl.String()).alias("verb")])
-        calls = calls.with_columns_seq(operation="id", key=pl.format("{}-1", pl.col("id")))
+        calls = calls.with_columns_seq(operation="id", key=filled("{}-1", "id"))
         gates = calls["gate_id"].unique(maintain_order=True).to_list()
         replies = []
         for gate_id in gates:
             own = calls.filter(pl.col("gate_id") == gate_id) if len(gates) > 1 else calls
             own = self._with_test_values(gate_id, own)
-            replies += list(self.place.connector(gate_id).send(own))
-        return pl.concat([_as_declared(each) for each in replies])
+            connector = self.place.connector(gate_id)
+            check_inline(connector)
+            replies.append(held(connector, own, connector.send(own)))
+        return replies[0] if len(replies) == 1 else pl.concat(replies)
 
     def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
         """Mark the numbers that are test values of the connector, by their fingerprints."""
@@ -222,10 +225,4 @@ class Sender:
         """Give the fingerprints of the connector's test values; none on a live gate."""
         if self.place.gate(gate_id).mode != "test":
             return {}
-        connector = self.place.connector(gate_id)
-        known = self.engine.test_numbers
-        if connector.name not in known:
-            values = sorted(connector.test_values)
-            prints = self.engine.keys.fingerprints(pl.Series(values, dtype=pl.String))
-            known[connector.name] = dict(zip(prints, values, strict=True))
-        return known[connector.name]
+        return test_numbers(self.engine, self.place.connector(gate_id))

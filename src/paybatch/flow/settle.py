@@ -33,14 +33,20 @@ class Settled:
 
 
 def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Give the outcomes of rows that their payment's state refuses (``refusal``)."""
+    """Give the outcomes of rows that their payment's state refuses (``refusal``).
+
+    A payment that is not in the book is not named: it was never made, or is nobody's.
+    """
+    named: pl.Expr = pl.lit(None, pl.Int64)
+    if "payment_gate_id" in rows.columns:
+        named = pl.when(pl.col("payment_gate_id").is_not_null()).then("payment_id")
     return ended(
         rows.select_seq(
             "merchant_id",
             "id",
-            "payment_id",
             "kind",
             "currency",
+            payment_id=named,
             amount_minor=pl.col("requested_minor").fill_null(0),
             state=pl.lit("rejected"),
             reason=pl.col("refusal"),
