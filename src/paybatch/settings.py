@@ -2,10 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import platformdirs
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from paybatch.domain.names import name_fault
 
 
 def _default_home() -> Path:
@@ -13,6 +16,14 @@ def _default_home() -> Path:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/paybatch")
     return Path(platformdirs.user_data_dir("paybatch"))
+
+
+def _name(text: str) -> str:
+    """Take a name that can stand in the audit."""
+    fault = name_fault(text)
+    if fault is not None:
+        raise ValueError(fault)
+    return text
 
 
 class Settings(BaseSettings):
@@ -30,7 +41,9 @@ class Settings(BaseSettings):
     blob_url: str | None = Field(
         default=None, description="Where uploads are kept: s3://, gs://, az:// or a folder."
     )
-    sender: str = Field(default="local", description="Who hands in batches by the command line.")
+    sender: Annotated[str, AfterValidator(_name)] = Field(
+        default="local", description="Who hands in batches by the command line."
+    )
     threads: int = Field(default=2, ge=1, le=64, description="How many chunks are worked at once.")
     chunk_rows: int = Field(
         default=50_000, ge=1, le=200_000, description="How many rows are claimed at once."

@@ -116,6 +116,15 @@ def test_cancel_sends_nothing_more_and_frees_the_file(cli: Cli, engine: Engine, 
     assert cli("run", file(GOOD)).code == 0
 
 
+def test_a_file_that_was_not_read_yet_can_be_cancelled(
+    cli: Cli, engine: Engine, file: File
+) -> None:
+    name = received(engine)
+    assert cli("batch", "cancel", name, "--json").json["state"] == "cancelled"
+    assert cli("batch", "resume", name, "--json").json["state"] == "cancelled"
+    assert cli("run", file(GOOD)).code == 0
+
+
 def test_what_has_ended_cannot_be_stopped(cli: Cli, file: File) -> None:
     name = cli("run", file(GOOD), "--json").json["id"]
     for command, word in (("pause", "paused"), ("cancel", "cancelled")):

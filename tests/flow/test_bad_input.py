@@ -7,7 +7,9 @@ import csv
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -16,7 +18,7 @@ import pytest
 
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, find_place
 from paybatch.flow.receive import Request
 from paybatch.flow.report import report
 from paybatch.store import operations
@@ -516,3 +518,13 @@ def test_a_row_that_named_its_means_keeps_that_name(engine: Engine, place: Place
     assert result["card_number"][1] is None
     assert result["card_reference"][1] == reference
     assert run(engine, place, again(result, {"amount_minor": "1"}))[1]["outcome"][0] == "approved"
+
+
+def test_a_card_is_good_to_the_last_day_of_its_month_everywhere(engine: Engine) -> None:
+    """On 1 December at 11:59 in UTC it is still November in the latest zone."""
+    data = file_of({**NATIVE, "card_expiry": "11/26"}, [])
+    for time, reason in (("11:59", None), ("12:00", "expiry_past")):
+        now = f"2026-12-01T{time}:00+00:00"
+        late = replace(engine, clock=partial(datetime.fromisoformat, now))
+        _, result = run(late, find_place(late, "local"), data)
+        assert result["reason"].to_list() == [reason]

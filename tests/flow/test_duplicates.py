@@ -1,5 +1,6 @@
 """Duplicates: the same bytes once, the same key once, equal rows as often as they stand there."""
 
+import gzip
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from paybatch.flow import batch as batches
 from paybatch.flow import control
 from paybatch.flow.engine import Engine, load_batch, move
 from paybatch.flow.place import Place
+from paybatch.flow.preview import preview
 from paybatch.flow.receive import Request, SeenBeforeError, receive
 from paybatch.flow.report import report
 from paybatch.store import directory, ledger
@@ -177,8 +179,6 @@ def test_a_key_of_a_follow_up_is_replayed_with_its_payment(engine: Engine, place
     later = run(engine, place, CAPTURE, CAPTURE.replace("40", "41"))
     assert later["outcome"].to_list() == ["replayed", "rejected"]
     assert later["result_payment"][0] == first["result_payment"][0]
-    # In the file itself the payment is not known yet when the key is looked up by reference.
-    assert first["result_payment"][2] in (None, first["result_payment"][0])
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 2, 50_000])
@@ -193,7 +193,12 @@ def test_a_key_twice_in_one_file_belongs_to_the_earlier_line(
         *["rejected"] * 2,
     ]
     assert result["reason"].to_list() == [None, None, None, "key_conflict", "key_conflict"]
-    assert result["result_payment"][2] == result["result_payment"][0]
+    # Nobody knew yet what becomes of the first line: the third only names it.
+    assert result["message"][2] == (
+        f"line 2 ({result['operation'][0]}) has the same idempotency key: "
+        "its outcome stands for this one too"
+    )
+    assert result["result_payment"][2] is None
 
 
 def test_every_earlier_line_wins_however_blocks_are_loaded(
@@ -225,3 +230,69 @@ def test_keys_of_rows_that_were_never_sent_are_free_again(engine: Engine, place:
     assert result["outcome"].to_list() == ["approved", "approved"]
     result = run(engine, place, sale("a", 7), SALE)
     assert result["outcome"].to_list() == ["replayed", "approved"]
+
+
+@pytest.mark.parametrize("amount", [100, 50_200])  # approved, declined
+def test_a_replay_carries_the_first_answer(engine: Engine, place: Place, amount: int) -> None:
+    first = run(engine, place, sale("a", amount))
+    later = run(engine, place, SALE, sale("a", amount))
+    name, state = first["operation"][0], first["outcome"][0]
+    assert later["outcome"][1] == "replayed"
+    assert later["message"][1] == f"done before as {name}: {state}"
+    same = ["result_payment", "processor_code", "approval_code"]
+    assert later[same].rows()[1] == first[same].rows()[0]
+    with engine.database.transaction() as connection:
+        summed = connection.execute(
+            "SELECT state, sum(approved_minor) FROM tally WHERE batch_id = 2 GROUP BY state"
+        ).fetchall()
+    assert dict(summed)["replayed"] == 0  # no money moved here
+
+
+def test_keys_of_rows_that_their_payment_refused_are_free_again(
+    engine: Engine, place: Place
+) -> None:
+    early = file_of(CAPTURE)
+    for policy in ("valid-rows", "all-or-none"):
+        batches.run(engine, place, early, request(policy=policy, again=True))
+    assert payments(engine) == 0
+    run(engine, place, "authorize,100,USD,4111111111111111,12/39,auth,,")
+    above = batches.run(engine, place, file_of(CAPTURE.replace("40", "150")), request())
+    assert result_of(engine, place, above)["reason"].to_list() == ["amount_above_left"]
+    result = result_of(engine, place, batches.run(engine, place, early, request(again=True)))
+    assert result["outcome"].to_list() == ["approved"]
+    again = run(engine, place, CAPTURE, again=True)
+    assert again["outcome"].to_list() == ["replayed"]
+
+
+def test_a_row_behind_one_that_was_cancelled_says_so(with_settings: Reengine, place: Place) -> None:
+    engine = with_settings(stop_chunk_rows=1, threads=1)
+    rows = file_of(sale("declined", 50_200), sale("a"), sale("a"))
+    done = batches.run(engine, place, rows, request(policy="stop-after=1"))
+    result = result_of(engine, place, done)
+    # A replay is no fault: it does not stop a batch.
+    assert result["outcome"].to_list() == ["declined", "cancelled", "replayed"]
+    assert result["message"][2].startswith(f"line 3 ({result['operation'][1]}) has the same")
+    assert result["result_payment"].to_list()[1:] == [None, None]
+    assert run(engine, place, sale("a"))["outcome"].to_list() == ["approved"]
+
+
+def test_a_key_of_a_later_batch_that_runs_is_refused(engine: Engine, place: Place) -> None:
+    earlier = receive(engine, place, file_of(SALE, sale("busy")), request())
+    later = receive(engine, place, file_of(sale("busy")), request())
+    batches._accepted(engine, later, place, batches.Listener())
+    result = result_of(engine, place, batches.go_on(engine, earlier))
+    assert result["reason"].to_list() == [None, "key_running"]
+
+
+def test_the_same_file_is_the_same_however_it_is_packed(engine: Engine, place: Place) -> None:
+    """Gzip writes its time into the file: packed again, the same export has other bytes."""
+    plain = file_of(SALE)[0]
+    packed = [gzip.compress(plain, mtime=1), gzip.compress(plain, mtime=2)]
+    assert packed[0] != packed[1]
+    first = batches.run(engine, place, [packed[0]], request())
+    for content in (packed[1], plain):
+        with pytest.raises(SeenBeforeError) as caught:
+            batches.run(engine, place, [content], request())
+        assert caught.value.batch_id == first.id
+        assert preview(engine, place, [content], request()).earlier == [first.id]
+    assert payments(engine) == 1

@@ -120,7 +120,7 @@ def test_followers_of_a_payment_that_was_not_made(
         authorize("good", 50_200 + 1),
         act("capture", "good"),
         act("refund", "declined"),
-        authorize("bad"),  # the first one was never accepted, so this is the only one
+        authorize("bad"),  # the first one was put right
         act("capture", "bad"),
     ]
     result = run(with_settings(chunk_rows=chunk_rows), place, rows)
@@ -128,7 +128,7 @@ def test_followers_of_a_payment_that_was_not_made(
         "declined",
         "status_not_allowed",
         "number_check_digit",
-        "reference_unknown",
+        "reference_rejected",
         "declined",
         "status_not_allowed",
         "status_not_allowed",

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,27 @@ def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BlobsError, match="cannot be used"):
         Blobs.open(tmp_path / "file")
+
+
+def test_the_blobs_of_a_folder_are_listed(blobs: Blobs, key: DataKey) -> None:
+    assert blobs.listed("uploads") == []
+    for name in ("uploads/1.csv", "uploads/2.csv", "uploads-too/3.csv"):
+        blobs.put_encrypted(name, [b"x"], key)
+    found = blobs.listed("uploads")
+    assert sorted(name for name, _ in found) == ["uploads/1.csv", "uploads/2.csv"]
+    assert all(abs(at - datetime.now(UTC)) < timedelta(minutes=1) for _, at in found)
+
+
+def test_what_killed_writers_left_can_be_dropped(
+    blobs: Blobs, key: DataKey, tmp_path: Path
+) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    blobs.put_encrypted("uploads/2.csv", [b"x"], key)
+    folder = tmp_path / "blobs" / "uploads"
+    assert len(list(folder.iterdir())) == 2
+    now = datetime.now(UTC)
+    blobs.drop_unfinished("uploads", now - timedelta(hours=1))
+    assert len(list(folder.iterdir())) == 2
+    blobs.drop_unfinished("uploads", now + timedelta(hours=1))
+    assert [path.name for path in folder.iterdir()] == ["2.csv"]
+    blobs.drop_unfinished("nothing", now)

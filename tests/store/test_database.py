@@ -1,9 +1,19 @@
 """Tables in and out of the database."""
 
+import threading
+from collections.abc import Iterator
+
 import polars as pl
+import psycopg
 import pytest
 
-from paybatch.store.database import FEW_ROWS, Database, _csv
+from paybatch.store.database import (
+    FEW_ROWS,
+    Database,
+    DatabaseBusyError,
+    DatabaseGoneError,
+    _csv,
+)
 
 AWKWARD = pl.DataFrame(
     {
@@ -32,3 +42,77 @@ def test_a_few_rows_without_empty_texts_are_written_the_same() -> None:
     many = pl.concat([frame] * FEW_ROWS)
     few = bytes(_csv(frame)).decode().replace("True", "true").replace("False", "false")
     assert bytes(_csv(many)).decode() == few * FEW_ROWS
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    with opened.transaction() as connection:
+        connection.execute("CREATE TABLE pair (id int PRIMARY KEY, value int)")
+        connection.execute("INSERT INTO pair VALUES (1, 0), (2, 0)")
+    yield opened
+    opened.close()
+
+
+def test_a_deadlock_is_told_as_what_it_is(database: Database) -> None:
+    """One of two goes through; the other one was rolled back, and may do it again."""
+    barrier = threading.Barrier(2)
+    ends: list[str] = []
+
+    def change(first: int, second: int) -> None:
+        try:
+            with database.transaction() as connection:
+                connection.execute("SET LOCAL deadlock_timeout = '50ms'")
+                connection.execute("UPDATE pair SET value = value + 1 WHERE id = %s", [first])
+                barrier.wait()
+                connection.execute("UPDATE pair SET value = value + 1 WHERE id = %s", [second])
+            ends.append("done")
+        except DatabaseBusyError as error:
+            ends.append(str(error))
+
+    threads = [threading.Thread(target=change, args=each) for each in ((1, 2), (2, 1))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    told = "The database gave this step up (deadlock detected): others were in its way. "
+    assert sorted(ends, key=len) == [
+        "done", told + "Nothing of the step was done; the same again may go through."
+    ]  # fmt: skip
+    with database.transaction() as connection:
+        assert connection.execute("SELECT value FROM pair").fetchall() == [(1,), (1,)]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_gone"),
+    [
+        (psycopg.errors.SerializationFailure("x"), False),
+        (psycopg.errors.LockNotAvailable("x"), False),
+        (psycopg.errors.QueryCanceled("x"), False),
+        (psycopg.errors.AdminShutdown("x"), True),
+        (psycopg.errors.DiskFull("x"), True),
+        (psycopg.OperationalError("x"), True),
+    ],
+)
+def test_only_a_server_that_is_gone_does_not_answer(
+    database: Database, error: psycopg.Error, *, is_gone: bool
+) -> None:
+    with (
+        pytest.raises(DatabaseGoneError if is_gone else DatabaseBusyError),
+        database.transaction(),
+    ):
+        raise error
+
+
+def test_a_session_has_no_transaction_and_gives_its_connection_back(database: Database) -> None:
+    with database.session() as connection:
+        connection.execute("UPDATE pair SET value = 5 WHERE id = 1")
+        assert connection.info.transaction_status.name == "IDLE"
+        with database.transaction() as other:
+            assert other.execute("SELECT value FROM pair WHERE id = 1").fetchone() == (5,)
+    with pytest.raises(ZeroDivisionError), database.session() as connection:
+        raise ZeroDivisionError
+    with database.transaction() as connection:
+        connection.execute("UPDATE pair SET value = 6 WHERE id = 1")
+        connection.rollback()
+        assert connection.execute("SELECT value FROM pair WHERE id = 1").fetchone() == (5,)

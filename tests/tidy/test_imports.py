@@ -31,6 +31,7 @@ CALLS = {
     "time.time": ("", "use engine.clock(), or time.monotonic() for a duration"),
     "float": ("", "money is integer minor units; a duration comes from time.monotonic()"),
     "print": ("src/paybatch/cli/", "return a value or raise; the command prints"),
+    "pl.format": ("", "it panics on an empty first chunk: use paybatch.domain.text.filled"),
     "eval": ("", "say what is meant"),
     "exec": ("", "say what is meant"),
 }

@@ -1,5 +1,7 @@
 """Puts the commands together. Each command imports what it needs when it runs."""
 
+import sys
+
 import typer
 
 from paybatch.cli import (
@@ -48,9 +50,30 @@ app.add_typer(customer.app, name="customer")
 def run_app() -> None:
     """Run the command line; every expected error ends as a sentence, not as a traceback."""
     try:
-        app()
+        # Not alone: its own words for wrong usage would repeat a card number that was typed.
+        code = app(prog_name="paybatch", standalone_mode=False)
+    except typer.Abort:
+        fail("Aborted.")
     except Exception as error:
-        sentence = sentence_of(error)
+        code = getattr(error, "exit_code", 1)
+        sentence = _usage_sentence(error)
+        if sentence is None:
+            sentence = sentence_of(error)
         if sentence is None:
             raise
-        fail(sentence)
+        if sentence:
+            fail(sentence, code)
+    sys.exit(code)
+
+
+def _usage_sentence(error: Exception) -> str | None:
+    """Say how a command was used wrongly; empty = its help was shown, None = another error.
+
+    It is known by what it can do: some versions of typer bring the classes of click along, under a
+    name of their own.
+    """
+    if not hasattr(error, "format_message"):
+        return None
+    said = str(error.format_message()).strip().rstrip(".")
+    path = getattr(getattr(error, "ctx", None), "command_path", "paybatch")
+    return f"{said}. See `{path} --help`." if said else ""

@@ -1,16 +1,16 @@
 """``paybatch batch``: look at batches, take them on, stop them."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from paybatch.cli import result_file, show_batch
 from paybatch.cli import run as running
-from paybatch.cli import show_batch
+from paybatch.cli.kept import kept
 from paybatch.cli.opening import batch_name, batch_number, opened, usage
-from paybatch.cli.output import fail, out, show, show_json
+from paybatch.cli.output import fail, say, show, show_json
 from paybatch.cli.progress import Progress
-from paybatch.cli.steps import Steps
+from paybatch.cli.steps import Steps, Took
 from paybatch.flow import batch as batches
 from paybatch.flow import control
 from paybatch.flow.engine import load_batch
@@ -27,7 +27,7 @@ NEWEST = (1 << 63) - 1
 @app.command(name="list")
 def list_(
     *,
-    limit: Annotated[int, typer.Option(help="How many.")] = 50,
+    limit: running.Limit = 50,
     as_json: running.Json = False,
 ) -> None:
     """List batches, newest first."""
@@ -70,31 +70,33 @@ def results(
     usage(only is None or only in OUTCOMES, f"--only takes one of {', '.join(OUTCOMES)}.")
     with opened() as engine:
         batch = load_batch(engine, batch_number(engine, name))
-        path = results or Path(f"{name}.results.csv")
-        kept = frozenset({only}) if only else frozenset()
-        running.write_results(engine, batch, path, only=kept)
+        path = result_file.path_of("-", name, results)
+        result_file.write(engine, batch, path, only=frozenset({only} if only else ()))
     if as_json:
         show_json({"id": name, "state": batch.state, "results": str(path)})
     else:
-        out.print(f"Result: {path}", soft_wrap=True, markup=False)
+        say(f"Result: {path}")
 
 
 @app.command()
 def resume(name: Id, *, results: running.Results = None, as_json: running.Json = False) -> None:
     """Take a batch on from wherever it stands: paused, killed or only received."""
     steps = Steps()
+    result_file.check("-", results)
     with opened() as engine:
         batch = load_batch(engine, batch_number(engine, name))
         try:
             control.resume(engine, batch, _actor())
         except control.NotNowError as error:
             fail(str(error))
-        with Progress(steps, is_shown=not as_json) as progress, running.kept(engine, progress):
+        progress = Progress(engine, steps, is_shown=not as_json)
+        with progress, kept(engine, progress):
             progress.listener.received(batch.id)
             done = batches.go_on(engine, batch.id, progress.listener)
-            path = results or Path(f"{name}.results.csv")
-            running.write_results(engine, done, path, progress)
-        running.conclude(engine, done, path, steps.seconds(), as_json=as_json, strict=False)
+            path = result_file.path_of("-", name, results)
+            result_file.write(engine, done, path, progress)
+        took = Took(progress.rows, steps.seconds())
+        running.conclude(engine, done, path, took, as_json=as_json, strict=False)
 
 
 @app.command()

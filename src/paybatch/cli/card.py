@@ -8,7 +8,7 @@ import typer
 
 from paybatch.cli.opening import opened
 from paybatch.cli.output import say, show, show_json
-from paybatch.cli.run import Json, Merchant
+from paybatch.cli.run import Json, Limit, Merchant
 from paybatch.flow.engine import Engine
 from paybatch.flow.people import merchant_of, merchants_of
 from paybatch.flow.wallet import add_card
@@ -49,7 +49,7 @@ def _number() -> str:
 def list_(
     *,
     merchant: Merchant = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List the numbers of the vault, masked, newest first.

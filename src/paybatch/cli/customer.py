@@ -6,7 +6,7 @@ import typer
 
 from paybatch.cli.opening import opened
 from paybatch.cli.output import say, show, show_json
-from paybatch.cli.run import Json, Merchant
+from paybatch.cli.run import Json, Limit, Merchant
 from paybatch.flow.people import merchant_of, merchants_of
 from paybatch.flow.wallet import add_customer
 from paybatch.settings import Settings
@@ -40,7 +40,7 @@ def add(
 def list_(
     *,
     merchant: Merchant = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List customers with the number of their means."""

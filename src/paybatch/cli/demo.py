@@ -1,15 +1,20 @@
 """``paybatch demo``: a demonstration merchant with a sandbox gate."""
 
 from paybatch.cli.opening import opened
-from paybatch.cli.output import out
-from paybatch.flow.people import make_demo
+from paybatch.cli.output import say, show_json
+from paybatch.cli.run import Json
+from paybatch.flow.people import DEMO_CURRENCIES, make_demo
 from paybatch.settings import Settings
 
 
-def demo() -> None:
+def demo(*, as_json: Json = False) -> None:
     """Make merchant `demo` with sandbox gates in test mode, if they are not there."""
     settings = Settings()
     with opened(settings) as engine:
         made = make_demo(engine, settings.sender)
+    if as_json:
+        show_json({"id": "demo", "state": "active", "made": made})
+        return
     said = "Made" if made else "There is already"
-    out.print(f"{said} merchant demo with gate sandbox (test mode, USD).")
+    gates = f"sandbox (USD) and several ({', '.join(DEMO_CURRENCIES)})"
+    say(f"{said} merchant demo with gates {gates}, both in test mode.")

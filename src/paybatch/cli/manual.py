@@ -1,13 +1,12 @@
 """``paybatch kinds``, ``dialects`` and ``sample``: the manual, made from the declarations."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from paybatch import registry
 from paybatch.cli.opening import usage
-from paybatch.cli.output import fail, say, show, show_facts, show_json, show_table
+from paybatch.cli.output import fail, say, show, show_facts, show_json, show_table, write
 from paybatch.cli.run import Json
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.kind import AmountRule, Kind
@@ -69,7 +68,7 @@ def sample(
 ) -> None:
     """Print a valid sample file, ready for `paybatch check` and `paybatch run`."""
     try:
-        sys.stdout.write(make_sample(name))
+        write(make_sample(name))
     except SampleUnknownError as error:
         fail(str(error), 2)
 

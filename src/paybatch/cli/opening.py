@@ -1,11 +1,14 @@
 """Opens the engine for a command, and says what it is waiting for."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from paybatch.cli.output import err, fail
 from paybatch.flow.engine import BatchUnknownError, Engine, bring_up, open_engine
 from paybatch.settings import Settings
+from paybatch.store import embedded
+from paybatch.store.database import DatabaseGoneError
 from paybatch.store.public_ids import Shape
 
 BATCH = "bat"
@@ -20,20 +23,36 @@ def _migrate(url: str) -> None:
     migrate(url)
 
 
+def _check_home(home: Path) -> None:
+    with suppress(OSError):  # one that may not be looked at is told of when it is used
+        if home.exists() and not home.is_dir():
+            fail(f"The setting PAYBATCH_HOME is wrong: {home} is not a folder.")
+
+
 @contextmanager
 def opened(settings: Settings | None = None) -> Iterator[Engine]:
     """Open the engine, and close it when the command is done."""
-    engine = open_engine(settings or Settings(), _migrate, err.print)
+    settings = settings or Settings()
+    home = settings.home.expanduser()
+    _check_home(home)
+    written = embedded.log_bytes(home)
+    engine = None
     try:
+        engine = open_engine(settings, _migrate, err.print)
         yield engine
+    except DatabaseGoneError as error:
+        why = None if settings.database_url else embedded.why_gone(home, written)
+        raise DatabaseGoneError(f"{why} {error}" if why else str(error)) from error
     finally:
-        engine.close()
+        if engine is not None:
+            engine.close()
 
 
 def migrated(settings: Settings) -> int:
     """Run the migrations that are not run yet, one process at a time; give the version."""
     from paybatch.site.migrate import migrate  # noqa: PLC0415 - Django is slow to load
 
+    _check_home(settings.home.expanduser())
     return bring_up(settings, migrate, err.print)
 
 

@@ -1,10 +1,13 @@
 """How commands speak: tables for people, JSON for programs, sentences for errors."""
 
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -12,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from paybatch.domain.masking import mask_text
 from paybatch.domain.money import decimal_text
 
 WRONG_USAGE = 2
@@ -21,20 +25,82 @@ ONLY_UNKNOWN = 5
 
 SENTENCES = frozenset({"message", "advice", "title", "allowed", "meaning"})
 SENTENCE_WIDTH_MIN = 40
+_OWN_IDS = re.compile("((?:bat|pay|op|card|bank)_[0-9a-v]{20,36})")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class OutputError(Exception):
+    """Standard output cannot be written to; the sentence says why."""
+
+
+class Screen(Console):
+    """A console for which a reader that goes away is no error: what was done is done."""
+
+    def on_broken_pipe(self) -> None:
+        """Print the rest to nobody, in place of ending the program with a code of rich's own."""
+        self.quiet = True
+        mute(self.file)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        try:
+            super().print(*objects, **options)
+        except OSError as error:
+            self.on_broken_pipe()
+            raise OutputError(_unwritten(error)) from error
+
+
+out = Screen(highlight=False)
+err = Screen(stderr=True, highlight=False)
+
+
+def mute(stream: IO[str]) -> None:
+    """Send what is written to a stream from now on, and what it still holds, to nobody."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, stream.fileno())
+    os.close(nobody)
+
+
+def write(text: str) -> None:
+    """Write to standard output as it stands; a reader that went away is no error.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        mute(sys.stdout)
+    except OSError as error:
+        mute(sys.stdout)
+        raise OutputError(_unwritten(error)) from error
+
+
+def _unwritten(error: OSError) -> str:
+    return f"What was to be printed here cannot be written ({error.strerror})."
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
     """Print a sentence to standard error and end with an exit code."""
-    err.print(Text.assemble(("paybatch:", "red"), " ", printable(sentence)), soft_wrap=True)
+    with suppress(OutputError):  # the code says it too
+        err.print(Text.assemble(("paybatch:", "red"), " ", shown(sentence)), soft_wrap=True)
     sys.exit(code)
 
 
 def say(sentence: str) -> None:
     """Print a sentence; what came from a file in it cannot steer the terminal."""
-    out.print(printable(sentence), markup=False, soft_wrap=True)
+    out.print(shown(sentence), markup=False, soft_wrap=True)
+
+
+def shown(text: str) -> str:
+    """Make a text fit to be shown: it may repeat what a person typed, card numbers too."""
+    parts = _OWN_IDS.split(text)  # every second one is an id of ours: chance may give it digits
+    parts[::2] = map(mask_text, parts[::2])
+    return printable("".join(parts))
 
 
 def printable(text: str) -> str:
@@ -54,17 +120,21 @@ def sentence_of(error: Exception) -> str | None:
     )
     from paybatch.flow.people import WrongError  # noqa: PLC0415
     from paybatch.flow.place import PlaceUnknownError  # noqa: PLC0415
+    from paybatch.flow.replies import ConnectorError  # noqa: PLC0415
     from paybatch.store.blobs import BlobsError  # noqa: PLC0415
-    from paybatch.store.database import DatabaseGoneError  # noqa: PLC0415
+    from paybatch.store.database import DatabaseBusyError, DatabaseGoneError  # noqa: PLC0415
     from paybatch.store.embedded import EmbeddedError  # noqa: PLC0415
     from paybatch.store.keys import KeysError  # noqa: PLC0415
 
     expected = (
         *(FileRefused, BatchUnknownError, OtherInstallationError, SchemaBehindError),
-        *(PlaceUnknownError, BlobsError, DatabaseGoneError, EmbeddedError, KeysError, WrongError),
+        *(PlaceUnknownError, BlobsError, DatabaseBusyError, DatabaseGoneError),
+        *(ConnectorError, EmbeddedError, KeysError, WrongError, OutputError),
     )
     if isinstance(error, ValidationError) and error.title == "Settings":
         return " ".join(map(_setting_sentence, error.errors(include_input=False)))
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return "A word of this command holds bytes that are not text."
     return str(error) if isinstance(error, expected) else None
 
 
@@ -81,7 +151,7 @@ def _json_value(value: Any) -> Any:
 
 def show_json(value: Any) -> None:
     """Print a value as JSON."""
-    sys.stdout.write(json.dumps(value, default=_json_value, indent=2) + "\n")
+    write(json.dumps(value, default=_json_value, indent=2) + "\n")
 
 
 class Amount(str):
@@ -106,7 +176,7 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[s
     nothing is.
     """
     if title:
-        out.print(printable(title), style="bold", markup=False, soft_wrap=True)
+        out.print(shown(title), style="bold", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold underline")
     width = 0
     for key, heading in columns.items():
@@ -121,11 +191,11 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[s
         folds = key in SENTENCES and out.is_terminal
         width += 2 + (min(longest, SENTENCE_WIDTH_MIN) if folds else longest)
     for row in rows:
-        table.add_row(*(Text(printable(_cell(row.get(key)))) for key in columns))
+        table.add_row(*(Text(shown(_cell(row.get(key)))) for key in columns))
     console = out if width <= out.width else Console(highlight=False, width=width)
     with console.capture() as captured:
         console.print(table)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:

@@ -6,20 +6,28 @@ from typing import Any
 
 from paybatch.cli.opening import batch_name
 from paybatch.cli.output import amount, say, show_facts, show_table
+from paybatch.cli.steps import Took
 from paybatch.domain.reasons import Reason
+from paybatch.flow.describe import FAULTS_TOLD
 from paybatch.flow.engine import Engine
-from paybatch.flow.summary import Outcome
+from paybatch.flow.summary import Outcome, why_ended
 from paybatch.store import batches, directory, operations
 from paybatch.store.batches import Batch
 from paybatch.store.directory import Gate
 
-FIRST_REJECTED = 10
+FIRST_REJECTED, FIRST_ERRORS = 10, 1_000
 OUTCOME_COLUMNS = {
     "state": "outcome", "kind": "kind", "rows": "rows", "currency": "currency",
     "requested": "requested", "approved": "approved",
 }  # fmt: skip
 SENTENCES = {reason.value: reason.sentence for reason in Reason}
+NO_KIND = "unknown"  # an outcome has this name too
 NOT_DONE = ("rejected", "declined", "failed", "cancelled", "unknown")
+
+
+def kind_shown(kind: str | None) -> str | None:
+    """Give a kind as it is shown; a row that could not be read has none."""
+    return None if kind == NO_KIND else kind
 
 
 def as_object(
@@ -27,15 +35,15 @@ def as_object(
     batch: Batch,
     outcomes: dict[str, Outcome],
     *,
-    steps: Mapping[str, float] | None = None,
+    took: Took | None = None,
     path: Path | None = None,
 ) -> dict[str, Any]:
-    """Give a batch as an object for programs; sums are in minor units, ``steps`` in seconds."""
+    """Give a batch as an object for programs; sums are in minor units, times in seconds."""
     gate = _gate(engine, batch)
     return {
         "id": batch_name(engine, batch.id),
         "state": batch.state,
-        "reason": batch.refusal,
+        "reason": why_ended(batch, outcomes),
         "file": batch.file_name,
         "dialect": batch.dialect,
         "merchant": batch.merchant,
@@ -44,7 +52,7 @@ def as_object(
         "policy": batch.policy,
         "rows": batch.row_count,
         "outcomes": {state: _outcome(each) for state, each in outcomes.items()},
-        **(_times(steps) if steps is not None else {}),
+        **(_times(took.steps) if took is not None else {}),
         **({"results": str(path)} if path is not None else {}),
     }
 
@@ -110,7 +118,7 @@ def show_run(
     engine: Engine,
     batch: Batch,
     outcomes: dict[str, Outcome],
-    steps: Mapping[str, float],
+    took: Took,
     path: Path,
 ) -> None:
     """Print what became of a batch that was run, how long it took and where its result is."""
@@ -118,10 +126,9 @@ def show_run(
     say(f"Batch {name} is {batch.state}: {batch.file_name}, merchant {batch.merchant}, "
         f"gate {_gate_words(engine, batch)}")  # fmt: skip
     show_outcomes(engine, batch, outcomes)
-    if batch.row_count:
-        seconds = sum(steps.values())
-        rate = batch.row_count / max(seconds, 0.001)
-        say(f"{batch.row_count:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s")
+    if took.rows:
+        seconds = sum(took.steps.values())
+        say(f"{took.rows:,} rows in {seconds:.1f} s, {took.rows / max(seconds, 0.001):,.0f} rows/s")
     say(f"Result: {path}")
     undone = [state for state in NOT_DONE if state in outcomes]
     if undone and len(outcomes) > 1:
@@ -130,8 +137,10 @@ def show_run(
 
 def show_outcomes(engine: Engine, batch: Batch, outcomes: dict[str, Outcome]) -> None:
     """Print counts and sums by outcome, kind and currency, and the first rejected rows."""
-    if batch.refusal:
-        say(f"{batch.refusal} Nothing was sent.")
+    reason = why_ended(batch, outcomes)
+    if reason is not None:
+        rest = "Nothing was sent." if batch.refusal else "The rest is cancelled."
+        say(f"{reason} {rest}")
     if not outcomes:
         say("No rows have been read yet." if batch.finished_at is None else "It has no rows.")
         return
@@ -144,7 +153,7 @@ def _lines(outcomes: dict[str, Outcome]) -> list[dict[str, Any]]:
     return [
         {
             "state": state,
-            "kind": kind,
+            "kind": kind_shown(kind),
             "rows": line.count,
             "currency": currency,
             "requested": amount(line.requested, currency),
@@ -169,6 +178,7 @@ def _show_rejected(engine: Engine, batch: Batch, rejected: Outcome) -> None:
         last = max((chunk.last_line for chunk in chunks), default=0)
         ids = operations.id_range(batch.id, 0, last)
         rows = operations.first_refusals(connection, merchants, ids, FIRST_REJECTED)
+        errors = operations.first_errors(connection, batch.id, FIRST_ERRORS)
     if rejected.count > len(rows):
         reasons = [
             {"count": count, "reason": reason, "message": SENTENCES.get(reason)}
@@ -178,5 +188,16 @@ def _show_rejected(engine: Engine, batch: Batch, rejected: Outcome) -> None:
         show_table("\nWhy rows were rejected", reasons, headings)
     first = f"first {len(rows)} of {rejected.count:,}" if rejected.count > len(rows) else "all"
     headings = {"line": "line", "reason": "reason", "message": "what is wrong"}
-    show_table(f"\nRejected rows ({first})", rows, headings)
+    show_table(f"\nRejected rows ({first})", _every_fault(rows, errors), headings)
     say("")
+
+
+def _every_fault(rows: list[dict[str, Any]], errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give all that is wrong with rows, a line each; of many faults of one row the first."""
+    told: list[dict[str, Any]] = []
+    for row in rows:
+        own = [each for each in errors if each["line"] == row["line"]]
+        told += own[:FAULTS_TOLD] or [row]
+        if len(own) > FAULTS_TOLD:
+            told.append({"line": row["line"], "message": f"and {len(own) - FAULTS_TOLD} more"})
+    return told

@@ -4,6 +4,7 @@ from typing import Any
 
 from paybatch.cli.opening import batch_name
 from paybatch.cli.output import amount, say, show_facts, show_table
+from paybatch.cli.show_batch import kind_shown
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.preview import LISTED, Preview
 
@@ -20,6 +21,7 @@ TOTALS = {
 def preview_object(engine: Engine, found: Preview) -> dict[str, Any]:
     """Give a preview as an object for programs; sums are in minor units."""
     return {
+        "state": "checked",
         "dialect": found.dialect,
         "shape": found.shape,
         "rows": found.row_count,
@@ -52,6 +54,7 @@ def show_preview(engine: Engine, found: Preview) -> None:
     totals = [
         {
             **row,
+            "kind": kind_shown(row["kind"]),
             "state": WOULD_BE.get(row["state"], row["state"]),
             "sum": amount(row["requested_minor"], row["currency"]),
         }

@@ -1,6 +1,16 @@
 """The steps of a command: how long each took."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a command has done: how many rows, and the seconds of each of its steps."""
+
+    rows: int
+    steps: Mapping[str, float]
 
 
 class Steps:

@@ -4,6 +4,7 @@ Sources: ISO/IEC 7812-1 (Luhn check digit, issuer identification numbers); Ameri
 Association (routing number check digit).
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -103,3 +104,11 @@ def _segments() -> tuple[pl.Series, pl.Series]:
 
 
 _STARTS, _NAMES = _segments()
+
+
+def oldest_good_expiry(now: datetime) -> int:
+    """Give the oldest expiry (YYMM) that is not past yet, somewhere on earth.
+
+    A card is good to the last day of its month; the latest zone is 12 hours behind UTC.
+    """
+    return int(f"{now.astimezone(UTC) - timedelta(hours=12):%y%m}")

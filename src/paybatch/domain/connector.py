@@ -12,7 +12,9 @@ the number is, in test mode only), ``bank_code``, ``account_type``, ``sec_code``
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
-``cvv_result``, ``score`` Int32. A connector may leave out columns that it never fills.
+``cvv_result``, ``score`` Int32. A connector may leave out ``score``. Every call has exactly one,
+and no approval is of more than was asked for; replies that say otherwise are refused as a whole,
+and nothing of them is stored.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -102,7 +104,8 @@ class Connector:
         needs_number: Numbers are decrypted for it; only then.
         verbs: What it can do.
         wants: Details of the row that it is given, by field name (``billing_postal_code``).
-        test_values: Numbers that skip check-digit rules on gates in test mode -> their meaning.
+        test_values: Numbers that nobody has -> their meaning. They skip check-digit rules on gates
+            in test mode, and no live gate takes them.
         calls_in_flight: How many calls may be under way at once.
         send: Calls -> replies, as they come.
         document: The manual page; the registry fills in the module's docstring.

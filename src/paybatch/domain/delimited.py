@@ -128,8 +128,8 @@ def read_header(block: Block, shape: Shape, *, max_columns: int = MAX_COLUMNS) -
     Unknown, missing and repeated names are not judged here.
 
     Raises:
-        FileRefused: `header_blank`, `too_many_columns`, `unbalanced_quote`, `not_text` or
-            `line_too_long`.
+        FileRefused: `header_blank`, `not_delimited`, `too_many_columns`, `unbalanced_quote`,
+            `not_text` or `line_too_long`.
 
     """
     for fault in block.faults:
@@ -137,6 +137,11 @@ def read_header(block: Block, shape: Shape, *, max_columns: int = MAX_COLUMNS) -
             what = "is too long" if fault.code == "line_too_long" else "is not text"
             raise FileRefused(fault.code, f"Line 1 {what}; it must hold the column names.")
     line = block.data[: max(block.data.find(b"\n"), 0)].decode()
+    if line.lstrip().startswith(("{", "[", "<")):
+        raise FileRefused(
+            "not_delimited",
+            "Line 1 begins as JSON or XML does; a file of column names and rows is needed.",
+        )
     if not line.strip():
         raise FileRefused("header_blank", "Line 1 is blank; it must hold the column names.")
     names = split_line(line, shape.separator)

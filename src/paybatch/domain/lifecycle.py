@@ -34,7 +34,7 @@ class BatchState(StrEnum):
     WAITING = "waiting"  # only unknown rows and their followers are left
     PAUSING = "pausing"  # no new claims; calls in flight finish
     PAUSED = "paused"
-    CANCELLING = "cancelling"  # no new claims; calls in flight finish, the rest is cancelled
+    CANCELLING = "cancelling"  # nothing is read or claimed any more; calls in flight finish
     CANCELLED = "cancelled"
     COMPLETED = "completed"  # every row has its final outcome
 
@@ -60,17 +60,19 @@ OPERATION_ARROWS: dict[tuple[str | None, str], str] = {
 BATCH_ARROWS: dict[tuple[str | None, str], str] = {
     (None, "received"): "the file's bytes are stored",
     ("received", "checking"): "reading begins",
-    ("received", "refused"): "the file cannot be read at all",
-    ("checking", "refused"): "the file is wrong as a whole, or a row is under all-or-none",
+    ("received", "refused"): "the file cannot be read at all, or was not read in time",
+    ("received", "cancelling"): "a person cancels it before it is read",
+    ("checking", "refused"): "as a received one; or a row is wrong, and the policy is all-or-none",
     ("checking", "ready"): "every row is stored, accepted or rejected",
+    ("checking", "cancelling"): "a person cancels it while it is read",
     ("ready", "running"): "the policy releases it at once",
     ("ready", "awaiting_approval"): "the policy wants a second person",
     ("ready", "scheduled"): "it is released for a later time",
-    ("ready", "cancelled"): "it is cancelled before anything was sent",
+    ("ready", "cancelling"): "a person cancels it before anything was sent",
     ("awaiting_approval", "running"): "a second person approves",
-    ("awaiting_approval", "cancelled"): "a second person refuses, or it is withdrawn",
+    ("awaiting_approval", "cancelling"): "a second person refuses, or it is withdrawn",
     ("scheduled", "running"): "its time has come",
-    ("scheduled", "cancelled"): "it is cancelled before its time",
+    ("scheduled", "cancelling"): "a person cancels it before its time",
     ("running", "completed"): "every row has its final outcome",
     ("running", "waiting"): "only unknown rows and their followers are left",
     ("running", "pausing"): "a person or a circuit breaker pauses it",

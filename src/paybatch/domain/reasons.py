@@ -9,6 +9,8 @@ from typing import Self
 
 import polars as pl
 
+from paybatch.domain.delimited_blocks import MAX_LINE_BYTES
+
 
 class Reason(StrEnum):
     """The code of a refusal. Order of definition is order of precedence."""
@@ -30,7 +32,10 @@ class Reason(StrEnum):
         "a quote is opened and not closed on its line; a cell may not contain a line end",
     )
     NOT_TEXT = "not_text", "the line holds bytes that are not text in the file's encoding"
-    LINE_TOO_LONG = "line_too_long", "the line is longer than the limit"
+    LINE_TOO_LONG = (
+        "line_too_long",
+        f"the line is longer than {MAX_LINE_BYTES:,} bytes; is a line end missing?",
+    )
     CELL_TOO_LONG = "cell_too_long", "the cell is longer than the limit"
     CONTROL_CHARACTER = (
         "control_character",
@@ -77,6 +82,7 @@ class Reason(StrEnum):
     AMOUNT_TOO_LARGE = "amount_too_large", "an amount has at most 12 digits"
     AMOUNT_PARTS = "amount_parts", "surcharge, tax and shipping are more than the amount"
     NUMBER_MALFORMED = "number_malformed", "a card number is 12 to 19 digits, without blanks"
+    TEST_VALUE = "test_value", "this is a test number; a live gate takes real ones only"
     NUMBER_CHECK_DIGIT = "number_check_digit", "the card number's check digit is wrong"
     EXPIRY_MALFORMED = "expiry_malformed", "write the expiry as MM/YY, for example 09/29"
     EXPIRY_PAST = "expiry_past", "the card has expired"
@@ -110,6 +116,10 @@ class Reason(StrEnum):
     # The subject
     PAYMENT_UNKNOWN = "payment_unknown", "the merchant has no such payment"
     REFERENCE_UNKNOWN = "reference_unknown", "no payment has this reference"
+    REFERENCE_REJECTED = (
+        "reference_rejected",
+        "the row above that was to make the payment of this reference is rejected",
+    )
     REFERENCE_AMBIGUOUS = "reference_ambiguous", "several payments have this reference: use the id"
     GATE_DIFFERS = "gate_differs", "the payment was made at another gate"
     CURRENCY_DIFFERS = "currency_differs", "the payment is in another currency"

@@ -5,7 +5,7 @@ primary key makes a second load of the block impossible, so that a load that was
 where it stopped. Blocks are loaded by several threads at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,14 @@ from datetime import datetime
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.delimited import Block, Delimited, open_delimited, read_records
+from paybatch.domain.delimited import (
+    Block,
+    Delimited,
+    FileRefused,
+    open_delimited,
+    read_records,
+)
+from paybatch.domain.lifecycle import BatchState
 from paybatch.domain.masking import mask_cells
 from paybatch.flow import receive, vault
 from paybatch.flow.check import check
@@ -22,14 +29,19 @@ from paybatch.flow.place import Place
 from paybatch.flow.shaping import Origin, rejected, replayed, shaped, taken_keys, vault_rows
 from paybatch.flow.tallies import tally
 from paybatch.flow.texts import Layout, broken_to_text, lay_out, to_text
-from paybatch.store import batches, numbers, operations
+from paybatch.store import batches, numbers, operations, subjects
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, ConstraintError, Row
 from paybatch.store.keys import DataKey
+from paybatch.store.subjects import Modes
 
 HIDDEN = {"card_number", "account_number", "card_cvv"}
 ORDERED_CHUNK_ROWS = 10_000
 Advance = Callable[[int], None]
+
+
+class StoppedError(Exception):
+    """The batch was cancelled while its file was read."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +67,38 @@ def chunk_rows(engine: Engine, policy: str) -> int:
     return settings.stop_chunk_rows if policy.startswith("stop-after") else settings.chunk_rows
 
 
-def accept(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
+def accept(
+    engine: Engine, batch: Batch, place: Place, advance: Advance, read: Advance = lambda _: None
+) -> None:
     """Store every row of a batch that is ``checking``; ``advance`` is told how many, as they come.
+
+    ``read`` is told the bytes of the upload as they are read.
 
     Raises:
         FileRefused: The file turned out to be unreadable as a whole.
+        BlobGoneError: The upload is not there.
+        StoppedError: The batch was cancelled meanwhile.
     """
     assert batch.wrapped_key is not None
     key = engine.keys.unwrap(batch.wrapped_key, receive.blob_name(batch.id))
     opened = open_delimited(
-        receive.key_blocks(engine, receive.blob_name(batch.id), batch.wrapped_key),
+        _told(receive.key_blocks(engine, receive.blob_name(batch.id), batch.wrapped_key), read),
         max_columns=engine.settings.columns_max,
         lines_per_block=chunk_rows(engine, batch.policy),
     )
     layout = lay_out(registry.dialects()[batch.dialect], opened.names, batch.kind)
+    now = engine.clock()  # one moment for all rows: their texts stand in the month that is made
     with engine.database.transaction() as connection:
-        operations.make_text_month(connection, engine.clock().date())
-    load = Load(engine, batch, layout, place, key, engine.clock())
+        operations.make_text_month(connection, now.date())
+    load = Load(engine, batch, layout, place, key, now)
     _load_blocks(load, opened, advance)
-    _finish(engine, batch)
+    _finish(engine, batch, place)
+
+
+def _told(pieces: Iterator[bytes], read: Advance) -> Iterator[bytes]:
+    for piece in pieces:
+        read(len(piece))
+        yield piece
 
 
 def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
@@ -86,6 +111,7 @@ def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
     with ThreadPoolExecutor(threads) as pool:
         try:
             for number, block in enumerate(opened.blocks, start=1):
+                _check_lines(block)
                 if number in done:
                     advance(done[number].row_count)
                     continue
@@ -98,6 +124,16 @@ def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
         finally:
             for each in waiting:
                 each.cancel()
+
+
+def _check_lines(block: Block) -> None:
+    """Refuse a file with more lines than a batch has ids for."""
+    if block.first_line + block.lines > operations.LINES_MAX:
+        raise FileRefused(
+            "too_many_rows",
+            f"The file has {operations.LINES_MAX:,} lines or more; the limit is one less. Cut it "
+            "into parts.",
+        )
 
 
 def _next(waiting: set[Future[int]], advance: Advance) -> set[Future[int]]:
@@ -145,6 +181,8 @@ def _store(
     errors: pl.DataFrame,
 ) -> None:
     batch_id = load.batch.id
+    if batches.state_of(connection, batch_id) != BatchState.CHECKING:
+        raise StoppedError
     refused = pl.concat(
         [rejected(rows, load.now), replayed(connection, load.origin, rows)], how="diagonal_relaxed"
     )
@@ -157,7 +195,7 @@ def _store(
         last_line=int(rows["line"][-1]),
         merchant_ids=sorted(rows["merchant_id"].unique().to_list()),
         row_count=rows.height,
-        rejected_count=refused.height,
+        rejected_count=refused.filter(pl.col("state") == "rejected").height,
     )
     batches.insert_chunk(connection, batch_id, chunk)
     operations.copy_operations(connection, rows)
@@ -171,7 +209,7 @@ def _store(
     secret = rows.filter("has_secret", "accepted")
     if not secret.is_empty():
         sealed = vault.seal_secrets(load.key, secret, vault.secret_context(batch_id, number))
-        numbers.put_secrets(connection, batch_id, number, sealed, load.now)
+        numbers.put_secrets(connection, batch_id, number, sealed, load.batch.created_at)
     errors = pl.concat([errors, taken_keys(rows, refused)])
     _store_refused(connection, batch_id, refused, errors)
     operations.insert_tallies(connection, batch_id, _counted(rows, refused))
@@ -202,17 +240,19 @@ def _counted(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
     return tally(states.with_columns_seq(state=pl.col("state").fill_null("queued")))
 
 
-def _finish(engine: Engine, batch: Batch) -> None:
+def _finish(engine: Engine, batch: Batch, place: Place) -> None:
     """Resolve what rows act on, make the ordered chunks and count the rows."""
     with engine.database.transaction() as connection:
         chunks = batches.list_chunks(connection, batch.id)
         merchants = sorted({each for chunk in chunks for each in chunk.merchant_ids})
         lines = (0, max((chunk.last_line for chunk in chunks), default=0))
         ids = operations.id_range(batch.id, *lines)
-        acts = operations.has_subjects(connection, merchants, ids)
+        acts = subjects.has_subjects(connection, merchants, ids)
         if acts and not batch.has_subjects:  # otherwise: done before a crash
             first = max(chunk.number for chunk in chunks) + 1  # an empty block has no chunk
-            _order(connection, batch.id, merchants, ids, first_chunk=first)
+            rows_max = min(ORDERED_CHUNK_ROWS, chunk_rows(engine, batch.policy))
+            own = (batch.id, merchants, ids)
+            _order(connection, *own, modes=place.modes, first_chunk=first, rows_max=rows_max)
         rows = sum(chunk.row_count for chunk in chunks if chunk.kind == "range")
         batches.set_accepted(connection, batch.id, row_count=rows, has_subjects=acts)
 
@@ -223,12 +263,16 @@ def _order(
     merchants: list[int],
     ids: dict[str, int],
     *,
+    modes: Modes,
     first_chunk: int,
+    rows_max: int,
 ) -> None:
     creating = [kind.name for kind in registry.kinds().values() if kind.makes]
-    operations.resolve_subjects(connection, batch_id, merchants, ids, creating)
-    made = operations.order_subjects(
-        connection, batch_id, merchants, ids, first_chunk=first_chunk, chunk_rows=ORDERED_CHUNK_ROWS
+    subjects.resolve_subjects(
+        connection, batch_id, merchants, ids, creating_kinds=creating, modes=modes
+    )
+    made = subjects.order_subjects(
+        connection, batch_id, merchants, ids, first_chunk=first_chunk, chunk_rows=rows_max
     )
     for each in made:
         chunk = Chunk(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from paybatch.domain.delimited import FileRefused
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import accept as accepting
-from paybatch.flow import control
+from paybatch.flow import control, sweep
 from paybatch.flow import receive as receiving
 from paybatch.flow import work as working
 from paybatch.flow.accept import Advance
@@ -21,6 +22,8 @@ from paybatch.flow.receive import Request
 from paybatch.flow.summary import summarize
 from paybatch.store import batches, directory
 from paybatch.store.batches import Batch
+from paybatch.store.blobs import BlobGoneError, BlobsError
+from paybatch.store.database import DatabaseBusyError
 
 ALL_OR_NONE = "all-or-none"
 OTHERS_SECONDS = 0.2
@@ -32,10 +35,11 @@ def _silent(_: object) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told when a step begins, the batch's id, and how many rows each step did."""
+    """Who is told when a step begins, the batch's id, the bytes read and the rows of each step."""
 
     began: Callable[[str], None] = _silent
     received: Callable[[int], None] = _silent
+    read: Advance = _silent
     accepted: Advance = _silent
     settled: Advance = _silent
 
@@ -63,9 +67,11 @@ def run(
 def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Batch:
     """Take a batch on from wherever it stands, as far as it goes now.
 
-    Safe to call at any time, by several processes at once, and after any crash.
+    Safe to call at any time, by several processes at once, and after any crash. It sweeps too:
+    where there is no worker nobody else does.
     """
     listener = listener or Listener()
+    sweep.forget_old_secrets(engine)
     batch = load_batch(engine, batch_id)
     place = find_place_of(engine, batch)
     if batch.state in {BatchState.RECEIVED, BatchState.CHECKING}:
@@ -81,38 +87,42 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
         batch = load_batch(engine, batch_id)
         if batch.state == BatchState.RUNNING:
             time.sleep(OTHERS_SECONDS)  # another worker still has a chunk
-    return control.calm(engine, batch_id)
+    done = control.calm(engine, batch_id)
+    with suppress(BlobsError, DatabaseBusyError):  # what others left is no fault of this batch
+        sweep.drop_uploads(engine)
+    return done
 
 
 def _accepted(engine: Engine, batch_id: int, place: Place, listener: Listener) -> Batch:
     """Read the file, once at a time: a second process waits, and finds it done."""
-    with engine.database.transaction() as connection:
-        batches.lock_batch(connection, batch_id)
+    with engine.database.session() as session, batches.reading(session, batch_id):
+        move(engine, batch_id, BatchState.CHECKING)
         batch = load_batch(engine, batch_id)
-        if batch.state == BatchState.RECEIVED:
-            move(engine, batch_id, BatchState.CHECKING)
-            batch = load_batch(engine, batch_id)
         if batch.state == BatchState.CHECKING:
             try:
-                accepting.accept(engine, batch, place, listener.accepted)
-            except FileRefused as error:
-                return _refused(engine, load_batch(engine, batch_id), error.sentence)
+                refusal = batch.refusal or _read(engine, batch, place, listener)
+            except accepting.StoppedError:
+                return load_batch(engine, batch_id)
             batch = load_batch(engine, batch_id)
             bad = foreseen(engine, batch, place) if batch.policy == ALL_OR_NONE else None
-            refusal = refusal_of(engine, batch, bad)
+            refusal = refusal or refusal_of(engine, batch, bad)
             if refusal is not None:
-                return _refused(engine, batch, refusal, bad)
+                return control.refuse(engine, batch, refusal, bad)
             move(engine, batch_id, BatchState.READY)
     return load_batch(engine, batch_id)
 
 
-def _refused(
-    engine: Engine, batch: Batch, refusal: str, foreseen_rows: pl.DataFrame | None = None
-) -> Batch:
-    """Refuse a batch as a whole: none of its rows was or will be sent."""
-    control.cancel_rows(engine, batch, foreseen_rows)
-    move(engine, batch.id, BatchState.REFUSED, refusal=refusal, holds_content=False)
-    return load_batch(engine, batch.id)
+def _read(engine: Engine, batch: Batch, place: Place, listener: Listener) -> str | None:
+    """Read a batch's file; say why it cannot be read as a whole, None = it was read."""
+    if receiving.is_overdue(engine, batch):
+        return receiving.overdue(engine)
+    try:
+        accepting.accept(engine, batch, place, listener.accepted, listener.read)
+    except FileRefused as error:
+        return error.sentence
+    except BlobGoneError:
+        return "Its upload is gone. Hand it in again."
+    return None
 
 
 def refusal_of(engine: Engine, batch: Batch, foreseen_rows: pl.DataFrame | None) -> str | None:

@@ -16,13 +16,15 @@ from paybatch.domain.delimited import Records
 from paybatch.domain.few import FEW_ROWS, nulls
 from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import precedence_of, sentence_of
+from paybatch.domain.text import filled
 from paybatch.flow import rules
 from paybatch.flow.cells import broken_texts, fitted
-from paybatch.flow.describe import ERRORS, describe
+from paybatch.flow.describe import ERRORS, describe, told_together
 from paybatch.flow.engine import Engine
 from paybatch.flow.known import known
 from paybatch.flow.means import find_means
-from paybatch.flow.place import Place
+from paybatch.flow.owners import find_owners
+from paybatch.flow.place import Place, test_numbers
 from paybatch.flow.texts import Layout, to_fields
 from paybatch.flow.values import harmless, typed
 
@@ -57,41 +59,66 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
     table, unfit = fitted(layout, records.table, engine.settings.cell_characters_max)
     broken = broken_texts(layout, records.broken)
     texts = to_fields(layout, table)
-    values = _marked(place, find_means(engine, typed(place, texts)))
+    owned = find_owners(engine, place, texts)
+    values = _marked(engine, place, find_means(engine, typed(place, owned)))
     ruled = rules.ruled(
         frozenset(values["kind"].drop_nulls().unique().to_list()),
         known(texts).some,
         known(values),
         frozenset(mark for _, _, mark in rules.MARKS if values[mark].any()),
-        int(f"{now:%y%m}"),
+        cards.oldest_good_expiry(now),
     )
     errors = _failing(layout, place, values, ruled)
     if not (broken.is_empty() and unfit.is_empty()):
-        errors = pl.concat([_broken(broken), unfit, errors])
+        errors = pl.concat([_broken(layout, broken), unfit, errors])
         values = pl.concat([values, broken.select_seq("line")], how="diagonal").sort("line")
     if not errors.is_empty():
         errors = errors.sort("line", precedence_of(pl.col("reason")), maintain_order=True)
+        errors = errors.unique(("line", "message"), keep="first", maintain_order=True)
     values = harmless(engine, _with_reasons(values, errors))
     return Checked(values, errors, Records(table, broken, records.blank_lines))
 
 
 def _with_reasons(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
-    """Add ``reason`` and ``message``: the first error of each row."""
+    """Add ``reason``, that of each row's first error, and ``message``, which tells all of them."""
     if errors.is_empty():
         return values.hstack(nulls(["reason", "message"], pl.String(), values.height))
-    first = errors.unique("line", keep="first", maintain_order=True)
-    first = first.select_seq("line", "reason", "message")
-    return values.join(first, on="line", how="left", maintain_order="left")
+    return values.join(told_together(errors), on="line", how="left", maintain_order="left")
 
 
-def _marked(place: Place, values: pl.DataFrame) -> pl.DataFrame:
-    """Add what a single expression cannot say: check digits, and verbs that a gate lacks."""
+def _marked(engine: Engine, place: Place, values: pl.DataFrame) -> pl.DataFrame:
+    """Add what a single expression cannot say: of digits, test values, and verbs a gate lacks."""
     fails = [
         _digit_fails(place, values, "card_number", cards.luhn_fails).alias("number_fails"),
         _digit_fails(place, values, "routing_number", cards.routing_fails).alias("routing_fails"),
+        *_test_values(engine, values),
         _verbs_missing(place, values).alias("verb_missing"),
     ]
     return values.hstack(fails)
+
+
+def _test_values(engine: Engine, values: pl.DataFrame) -> list[pl.Series]:
+    """Tell which rows bring a connector's test value to a live gate, also by a name of ours.
+
+    Test values skip the check digits on gates in test mode; what came in there ends there.
+    """
+    live = ~values["gate_is_test"]
+    number, routing = _nowhere(values), _nowhere(values)
+    if live.any():
+        connectors = registry.connectors().values()
+        texts = sorted({value for each in connectors for value in each.test_values})
+        prints = [each for one in connectors for each in test_numbers(engine, one)]
+        number = live & (
+            _is_any(values["card_number"], texts)
+            | _is_any(values["number_id"], prints)
+            | _is_any(values["found_bank_code"], texts)
+        )
+        routing = live & _is_any(values["routing_number"], texts)
+    return [number.alias("number_is_test"), routing.alias("routing_is_test")]
+
+
+def _is_any(column: pl.Series, values: list[str]) -> pl.Series:
+    return column.is_in(values).fill_null(value=False)
 
 
 def _digit_fails(
@@ -130,17 +157,19 @@ def _pairs(values: pl.DataFrame) -> list[tuple[int, str]]:
     return [pair for pair in both if None not in pair]
 
 
-def _broken(broken: pl.DataFrame) -> pl.DataFrame:
+def _broken(layout: Layout, broken: pl.DataFrame) -> pl.DataFrame:
     """Turn records that could not be read into errors; their value is the start of the line."""
     reason, found = pl.col("code"), pl.col("fields")
-    count = pl.when(found.is_not_null()).then(pl.format(" ({} found)", found))
+    width = pl.lit(str(len(layout.columns)))
+    counts = filled(" ({} found, {} in the header)", found, width)
+    count = pl.when(found.is_not_null()).then(counts)
     value = mask_wrong(pl.col("text").str.slice(0, _BROKEN_CHARACTERS_MAX))
     return broken.select_seq(
         "line",
         reason.alias("reason"),
         pl.lit(None, pl.String).alias("column_name"),
         value.alias("value"),
-        pl.format(
+        filled(
             "line {} is {}: {}{}", "line", value, sentence_of(reason), count.otherwise(pl.lit(""))
         ).alias("message"),
     )

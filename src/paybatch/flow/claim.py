@@ -35,6 +35,13 @@ def acts_on_payment() -> pl.Expr:
     return acting(_NAMED.fill_null(value=False))
 
 
+@cache
+def makes_payment() -> pl.Expr:
+    """Tell which operations make a payment; those may act on another one too."""
+    makes = [kind.name for kind in registry.kinds().values() if kind.makes]
+    return pl.col("kind").is_in(makes).fill_null(value=False)
+
+
 def acting(is_named: pl.Expr) -> pl.Expr:
     """Tell which operations act on a payment; ``is_named`` tells which rows name one."""
     kinds = registry.kinds().values()
@@ -54,6 +61,8 @@ class Book:
     def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Join rows with their payments and judge them."""
         joined = rows.join(self.payments, on=KEY, how="left", maintain_order="left")
+        if any(_is_chained(name) for name in rows["kind"].unique()):
+            joined = joined.with_columns_seq(_taken_over())
         return judged(self.place, joined)
 
     def change(self, changes: pl.DataFrame) -> None:
@@ -110,10 +119,11 @@ def windows(operations: pl.DataFrame) -> list[pl.DataFrame]:
     """Cut rows in line order so that no part has more than ``WINDOW_ROWS`` rows on a payment.
 
     The parts are worked one after the other: a round costs what its part has, not what is left.
+    Rows that make payments from others tie payments together; then there is one part.
     """
     subject = pl.when(acts_on_payment()).then(pl.col("payment_id")).otherwise(pl.col("id"))
     rows = operations.with_columns_seq(payment_id=subject)
-    if rows.height <= WINDOW_ROWS:
+    if rows.height <= WINDOW_ROWS or any(_is_chained(name) for name in rows["kind"].unique()):
         return [rows]
     window = pl.int_range(pl.len()).over(KEY) // WINDOW_ROWS
     parts = rows.with_columns_seq(window=window).sort("window", "id").partition_by("window")
@@ -122,6 +132,7 @@ def windows(operations: pl.DataFrame) -> list[pl.DataFrame]:
 
 def claim_round(book: Book, rows: pl.DataFrame) -> Round:
     """Claim the next rows of each payment of a window; ``rows`` are in line order."""
+    rows, unmade = _without_unmade(rows)
     place = pl.int_range(pl.len()).over(KEY)
     turned = (pl.col("kind") != pl.col("kind").first().over(KEY)).cum_max().over(KEY)
     alone = ~acts_on_payment() & (place > 0)
@@ -131,12 +142,41 @@ def claim_round(book: Book, rows: pl.DataFrame) -> Round:
     new = _as_asked(run.filter(~acts_on_payment()))
     acts = run.filter(acts_on_payment())
     if acts.is_empty():
-        return Round(new, acts, waiting)
+        return Round(new, acts, pl.concat([waiting, unmade]).sort("id"))
     now = book.judge(acts)
     fate = _fates(book, now)
     calls = pl.concat([new, now.filter(fate == "send")], how="diagonal")
     held = acts.filter(fate == "wait")
-    return Round(calls, now.filter(fate == "refuse"), pl.concat([held, waiting]).sort("id"))
+    return Round(calls, now.filter(fate == "refuse"), pl.concat([held, waiting, unmade]).sort("id"))
+
+
+@cache
+def _taken_over() -> list[pl.Expr]:
+    """Give what a row that makes a payment from an earlier one takes from that."""
+    source = {"number_id": "payment_number_id", "brand": "payment_brand"}
+    source |= {"expiry": "payment_expiry", "currency": "payment_currency"}
+    makes, asked = makes_payment(), pl.when(pl.col("gate_id") > 0).then("gate_id")
+    gate = pl.coalesce(asked, "payment_gate_id")
+    return [
+        *(
+            pl.when(makes).then(pl.coalesce(name, its)).otherwise(name).alias(name)
+            for name, its in source.items()
+        ),
+        pl.when(makes).then(gate).otherwise("gate_id").alias("gate_id"),
+    ]
+
+
+def _is_chained(kind: str | None) -> bool:
+    return kind is not None and registry.kinds()[kind].subject is Subject.NEW_FROM_PAYMENT
+
+
+def _without_unmade(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Set the rows apart whose payment another of these rows is yet to make from an earlier one."""
+    if not any(_is_chained(name) for name in rows["kind"].unique()):
+        return rows, rows.clear()
+    makers = rows.filter(makes_payment() & acts_on_payment())["id"]
+    waits = acts_on_payment() & pl.col("payment_id").is_in(makers.implode())
+    return rows.filter(~waits), rows.filter(waits)
 
 
 def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Control: pause, cancel and stop a batch. No new claims are made; what is under way finishes."""
+"""Control: pause, cancel or refuse a batch. Nothing new begins; what is under way finishes."""
 
 import polars as pl
 
@@ -9,7 +9,7 @@ from paybatch.flow.foresee import REFUSED
 from paybatch.flow.rounds import claimed
 from paybatch.flow.settle import ended
 from paybatch.flow.tallies import left_queue, tally
-from paybatch.store import batches, directory, numbers, operations
+from paybatch.store import batches, directory, operations
 from paybatch.store.batches import Batch
 
 
@@ -33,17 +33,8 @@ def cancel(engine: Engine, batch: Batch, actor: str) -> Batch:
     Raises:
         NotNowError: The batch has ended.
     """
-    target = BatchState.CANCELLING
-    if batch.state in batches_before_release():
-        target = BatchState.CANCELLED
-        cancel_rows(engine, batch)
-    _ask(engine, batch, target, actor, "cancelled")
+    _ask(engine, batch, BatchState.CANCELLING, actor, "cancelled")
     return calm(engine, batch.id)
-
-
-def batches_before_release() -> frozenset[str]:
-    """Give the states in which nothing of a batch was sent."""
-    return frozenset({"ready", "awaiting_approval", "scheduled"})
 
 
 def resume(engine: Engine, batch: Batch, actor: str) -> None:
@@ -55,26 +46,53 @@ def resume(engine: Engine, batch: Batch, actor: str) -> None:
 def _ask(engine: Engine, batch: Batch, target: BatchState, actor: str, act: str) -> None:
     with engine.database.transaction() as connection:
         now = engine.clock()
-        holds = target is not BatchState.CANCELLED
-        if not batches.move_batch(connection, batch.id, target, now, holds_content=holds):
-            raise NotNowError(f"The batch is {batch.state}; it cannot be {act} now.")
-        directory.record(connection, now, actor, f"batch.{act}", f"batch:{batch.id}")
+        if batches.move_batch(connection, batch.id, target, now):
+            directory.record(connection, now, actor, f"batch.{act}", f"batch:{batch.id}")
+            return
+        state = batches.state_of(connection, batch.id)
+        if state != target:  # otherwise somebody asked for it before, and it goes on
+            raise NotNowError(f"The batch is {state}; it cannot be {act} now.")
 
 
 def calm(engine: Engine, batch_id: int) -> Batch:
     """Take a pausing or cancelling batch on as far as it goes; others finish their chunks."""
-    batch = load_batch(engine, batch_id)
-    if batch.state == BatchState.PAUSING:
+    state = load_batch(engine, batch_id).state
+    if state == BatchState.PAUSING:
         with engine.database.transaction() as connection:
             batches.wait_for_chunks(connection, batch_id)
             batches.move_batch(connection, batch_id, BatchState.PAUSED, engine.clock())
-    if batch.state == BatchState.CANCELLING:
+    if state == BatchState.CANCELLING:
+        _cancel_rest(engine, batch_id)
+    return load_batch(engine, batch_id)
+
+
+def _cancel_rest(engine: Engine, batch_id: int) -> None:
+    """Cancel what was not claimed. Who reads the file sees the batch's state and stops first."""
+    with engine.database.session() as session, batches.reading(session, batch_id):
+        batch = load_batch(engine, batch_id)
+        if batch.state != BatchState.CANCELLING:
+            return  # another process was faster
         cancel_rows(engine, batch)
         with engine.database.transaction() as connection:
             sent = batches.has_sent(connection, batch_id)
-        move(engine, batch_id, BatchState.CANCELLED, holds_content=sent)
-    forget(engine, batch_id)
-    return load_batch(engine, batch_id)
+            now = engine.clock()
+            batches.move_batch(connection, batch_id, BatchState.CANCELLED, now, holds_content=sent)
+    engine.blobs.delete(receive.blob_name(batch_id))
+
+
+def refuse(
+    engine: Engine, batch: Batch, refusal: str, foreseen_rows: pl.DataFrame | None = None
+) -> Batch:
+    """Refuse a batch as a whole: none of its rows was or will be sent. Nobody else may read it.
+
+    ``foreseen_rows`` (``line, reason, message``) are those that their payments would refuse. The
+    refusal is noted first: whoever is killed while rows are cancelled, it stays refused.
+    """
+    with engine.database.transaction() as connection:
+        batches.note_refusal(connection, batch.id, refusal)
+    cancel_rows(engine, batch, foreseen_rows)
+    move(engine, batch.id, BatchState.REFUSED, holds_content=False)
+    return load_batch(engine, batch.id)
 
 
 def cancel_rows(engine: Engine, batch: Batch, refused: pl.DataFrame | None = None) -> None:
@@ -112,14 +130,3 @@ def _ended_unsent(batch: Batch, rows: pl.DataFrame, refused: pl.DataFrame | None
         state=rejected.otherwise(pl.lit("cancelled")),
         payment_id=pl.when(~unmade).then("payment_id"),
     )
-
-
-def forget(engine: Engine, batch_id: int) -> None:
-    """Destroy the data key, the secrets and the upload of a batch that has ended."""
-    with engine.database.transaction() as connection:
-        batch = batches.get_batch(connection, batch_id)
-        if batch is None or batch.finished_at is None:
-            return
-        numbers.drop_batch_secrets(connection, batch_id)
-        batches.destroy_key(connection, batch_id)
-    engine.blobs.delete(receive.blob_name(batch_id))

@@ -9,6 +9,7 @@ from paybatch.domain.fields import ROUTING, Field
 from paybatch.domain.kind import Fault
 from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import Reason, sentence_of
+from paybatch.domain.text import filled
 from paybatch.flow.place import Place
 from paybatch.flow.texts import Layout
 
@@ -34,6 +35,7 @@ _FORMS = {
     Reason.VALUE_TOO_LONG,
 }
 _NAMES_MAX = 20
+FAULTS_TOLD = 10
 # Where a refusal by the payment's state is to be looked for; the others at the payment.
 _REFUSED_AT: Mapping[str, str] = {
     Reason.CVV_GONE: "card_cvv",
@@ -63,6 +65,23 @@ def describe(layout: Layout, place: Place, rows: pl.DataFrame, fault: Fault) -> 
     )
 
 
+def told_together(errors: pl.DataFrame) -> pl.DataFrame:
+    """Give ``line, reason, message`` of each row: its first reason, and the messages of all.
+
+    ``errors`` are shaped as ``ERRORS`` and in their order. Of many messages the first are given.
+    """
+    if not errors["line"].is_duplicated().any():
+        return errors.select_seq("line", "reason", "message")
+    told = errors.group_by("line", maintain_order=True).agg(
+        pl.col("reason").first(),
+        pl.col("message").head(FAULTS_TOLD).str.join("; "),
+        more=pl.len().cast(pl.Int64) - FAULTS_TOLD,
+    )
+    more = pl.when(pl.col("more") > 0).then(filled("; and {} more", "more"))
+    message = pl.col("message") + more.otherwise(pl.lit(""))
+    return told.select_seq("line", "reason", message.alias("message"))
+
+
 def refusal(rows: pl.DataFrame) -> dict[str, pl.Expr]:
     """Say of rows that their payment's state refuses (``refusal``): column, value and message.
 
@@ -85,9 +104,9 @@ def sentence(column: pl.Expr, value: pl.Expr, wrong: pl.Expr, allowed: pl.Expr) 
 
     ``wrong`` is the sentence of the reason.
     """
-    given = pl.when(value.is_not_null()).then(pl.format(" is {}", value)).otherwise(pl.lit(""))
-    rest = pl.when(allowed != "").then(pl.format("; allowed: {}", allowed)).otherwise(pl.lit(""))
-    return pl.format("column {}{}: {}{}", column, given, wrong, rest)
+    given = pl.when(value.is_not_null()).then(filled(" is {}", value)).otherwise(pl.lit(""))
+    rest = pl.when(allowed != "").then(filled("; allowed: {}", allowed)).otherwise(pl.lit(""))
+    return filled("column {}{}: {}{}", column, given, wrong, rest)
 
 
 def shown(written: pl.Expr, sensitive: str | None) -> pl.Expr:
@@ -155,8 +174,8 @@ def _allowed(layout: Layout, place: Place, fault: Fault) -> pl.Expr:
         case Reason.CURRENCY_NOT_AT_GATE:
             allowed = pl.col("gate_currencies").list.join(", ")
         case Reason.AMOUNT_NOT_DECIMAL:
-            digits = pl.format("{} digits after the point in {}", "exponent", "currency_code")
-            whole = pl.format("no point in {}", "currency_code")
+            digits = filled("{} digits after the point in {}", "exponent", "currency_code")
+            whole = filled("no point in {}", "currency_code")
             allowed = pl.when(pl.col("exponent") == 0).then(whole).otherwise(digits)
     return allowed
 

@@ -44,7 +44,8 @@ def examined(settings: Settings) -> Iterator[Finding]:
     """Look at everything; what depends on a database that is not there is left out."""
     yield from _versions()
     yield from _limits(settings)
-    yield from _home(settings)
+    home = settings.home.expanduser()
+    yield from _looked_at("home.folder", home, _home(home))
     facts = None
     for each in _server(settings):
         if isinstance(each, DatabaseFacts):
@@ -53,8 +54,8 @@ def examined(settings: Settings) -> Iterator[Finding]:
             yield each
     if facts is not None:
         yield from _database(facts)
-    yield from _keys(settings, facts)
-    yield from _blobs(settings, facts)
+    yield from _looked_at("keys.folder", home / "keys", _keys(settings, facts))
+    yield from _looked_at("blobs.store", home / "blobs", _blobs(settings, facts))
 
 
 def _versions() -> Iterator[Finding]:
@@ -82,8 +83,20 @@ def _limits(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _home(settings: Settings) -> Iterator[Finding]:
-    home = settings.home.expanduser()
+def _looked_at(name: str, place: Path, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Give findings; where the system does not let us look, that is one."""
+    try:
+        yield from findings
+    except OSError as error:
+        advice = "Run paybatch as its owner, or set PAYBATCH_HOME to a folder of your own."
+        yield Finding(name, "fail", f"{place} cannot be looked at ({error.strerror})", advice)
+
+
+def _home(home: Path) -> Iterator[Finding]:
+    if home.exists() and not home.is_dir():
+        advice = "Set PAYBATCH_HOME to a folder of your own."
+        yield Finding("home.folder", "fail", f"{home} is not a folder", advice)
+        return
     if not home.is_dir():
         yield Finding("home.folder", "warn", f"{home} is not there", "The first command makes it.")
         return

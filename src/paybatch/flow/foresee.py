@@ -1,6 +1,8 @@
 """Foresee: what the payments' present states would refuse, were everything else approved.
 
-The rows take the way of the work, with approvals in place of a processor and nothing stored.
+The rows take the way of the work, with approvals in place of a processor and nothing stored. It
+holds for the moment: nothing is reserved, and what others do to the same payments afterwards is met
+when the rows are claimed.
 """
 
 import polars as pl

@@ -1,7 +1,6 @@
 """People and places: making senders, merchants and gates, each act audited."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import time
@@ -12,10 +11,11 @@ from pydantic import ValidationError
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.money import currency_exponents
+from paybatch.domain.names import name_fault, title_fault
 from paybatch.flow.engine import Engine
 from paybatch.store import directory
 
-NAME = re.compile(r"[0-9A-Za-z._:#-]{1,64}")  # as in a file, without the slash of ``gate list``
+DEMO_CURRENCIES = ("EUR", "GBP", "JPY", "KWD", "USD")
 
 
 class WrongError(Exception):
@@ -65,9 +65,13 @@ def add_merchant(engine: Engine, name: str, title: str, sender: str) -> bool:
     """Make a merchant, and let the sender act for it; False when it did so already.
 
     Raises:
-        WrongError: The name could not stand in a file.
+        WrongError: A name could not stand in a file, or the title in a listing.
     """
     check_name("merchant", name)
+    check_name("sender", sender)
+    fault = title_fault(title)
+    if fault is not None:
+        raise WrongError(f"{title!r} cannot be the title of a merchant: {fault}.")
     if name in merchants_of(engine, sender):
         return False
     with engine.database.transaction() as connection:
@@ -79,15 +83,14 @@ def add_merchant(engine: Engine, name: str, title: str, sender: str) -> bool:
 
 
 def check_name(noun: str, name: str) -> None:
-    """See that a name of a merchant, gate or customer could stand in a file.
+    """See that a name of a merchant, gate, customer or sender could stand in a file.
 
     Raises:
         WrongError: It could not.
     """
-    if not NAME.fullmatch(name):
-        raise WrongError(
-            f"{name!r} cannot be the name of a {noun}: use at most 64 letters, digits and . _ : # -"
-        )
+    fault = name_fault(name)
+    if fault is not None:
+        raise WrongError(f"{name!r} cannot be the name of a {noun}: {fault}.")
 
 
 def capabilities_of(told: Sequence[str]) -> Capabilities:
@@ -152,6 +155,11 @@ def _check(gate: NewGate) -> None:
     if gate.connector not in registry.connectors():
         known = ", ".join(registry.connectors())
         raise WrongError(f"There is no connector {gate.connector!r}; known: {known}.")
+    if not registry.connectors()[gate.connector].inline:
+        raise WrongError(
+            f"Connector {gate.connector!r} has an effect outside (it is not inline). Gates of such "
+            "connectors cannot be made yet: their calls need transactions of their own."
+        )
     if gate.mode not in {"test", "live"}:
         raise WrongError("A gate's mode is test or live.")
     unknown = [each for each in gate.currencies if each not in currency_exponents()]
@@ -159,7 +167,7 @@ def _check(gate: NewGate) -> None:
         raise WrongError(f"Not currencies of ISO 4217: {', '.join(unknown) or 'none given'}.")
     try:
         ZoneInfo(gate.zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones
         raise WrongError(f"{gate.zone!r} is not a time zone such as Europe/Berlin.") from None
 
 
@@ -170,6 +178,6 @@ def make_demo(engine: Engine, sender: str) -> bool:
     if "demo" not in known:
         add_merchant(engine, "demo", "Demo merchant", sender)
     made = add_gate(engine, NewGate(merchant="demo", name="sandbox"), sender)
-    several = ("EUR", "GBP", "JPY", "KWD", "USD")
-    add_gate(engine, NewGate(merchant="demo", name="several", currencies=several), sender)
+    several = NewGate(merchant="demo", name="several", currencies=DEMO_CURRENCIES)
+    add_gate(engine, several, sender)
     return made

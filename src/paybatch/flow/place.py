@@ -11,6 +11,7 @@ from paybatch.domain.connector import Connector
 from paybatch.flow.engine import Engine
 from paybatch.store import directory
 from paybatch.store.directory import Gate
+from paybatch.store.subjects import Modes
 
 
 class PlaceUnknownError(Exception):
@@ -80,6 +81,25 @@ class Place:
         return {**found, self.merchant_id: self.gate_id}
 
     @cached_property
+    def gate_merchants(self) -> dict[str, int]:
+        """The merchant that a gate's name gives: the batch's own, or the only one that has it."""
+        owners: dict[str, set[int]] = {}
+        for gate in self.gates:
+            owners.setdefault(gate.name, set()).add(gate.merchant_id)
+        return {
+            name: self.merchant_id if self.merchant_id in ids else next(iter(ids))
+            for name, ids in owners.items()
+            if self.merchant_id in ids or len(ids) == 1
+        }
+
+    @cached_property
+    def modes(self) -> Modes:
+        """Which of the gates, and of the merchants' default gates, are in test mode."""
+        testing = [gate.id for gate in self.gates if gate.mode == "test"]
+        defaults = self.default_gates.items()
+        return Modes(testing, [merchant for merchant, gate in defaults if gate in set(testing)])
+
+    @cached_property
     def test_values(self) -> list[str]:
         """The numbers that skip check-digit rules on gates in test mode."""
         testing = {gate.connector for gate in self.gates if gate.mode == "test"}
@@ -145,3 +165,13 @@ def _with_defaults(
             f"Make one with `paybatch gate add {name}`."
         )
     return Place(sender_id, sender, merchants, tuple(gates), merchant_id, wanted[0].id)
+
+
+def test_numbers(engine: Engine, connector: Connector) -> dict[str, str]:
+    """Give a connector's test values by their fingerprints: the ids of such numbers."""
+    known = engine.test_numbers
+    if connector.name not in known:
+        values = sorted(connector.test_values)
+        prints = engine.keys.fingerprints(pl.Series(values, dtype=pl.String))
+        known[connector.name] = dict(zip(prints, values, strict=True))
+    return known[connector.name]

@@ -13,7 +13,6 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.delimited import read_records
 from paybatch.domain.few import nulls
-from paybatch.domain.reasons import Reason
 from paybatch.flow import details
 from paybatch.flow.changes import KEY
 from paybatch.flow.check import Checked, check
@@ -21,18 +20,21 @@ from paybatch.flow.claim import Book, acting
 from paybatch.flow.engine import Engine
 from paybatch.flow.foresee import JUDGED, REFUSED, judged_in
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Counted, Request, open_file
+from paybatch.flow.receive import Counted, Request, open_file, unpacked
+from paybatch.flow.subjects import makers_of, stored_subjects, subjects_here
 from paybatch.flow.tallies import left_queue, tally
 from paybatch.store import batches, operations, payments
-from paybatch.store.public_ids import Shape
+from paybatch.store.database import Connection, Row
 
 _ACTS = acting(pl.col("payment").is_not_null())
 LISTED = 1_000
 LARGEST = 10
+SUMMED_ROWS = 1_000_000  # the largest amounts of so many rows sum to less than an Int64 holds
 _KEPT = (
     *("line", "merchant_id", "kind", "gate_id", "requested_minor", "currency_code", "payment"),
-    *("reference", "final_value", "brand"),
+    *("payment_id", "reference", "final_value", "brand"),
 )
+_KEYS = ("state", "kind", "reason", "currency")
 
 
 @dataclass
@@ -74,7 +76,7 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
     Raises:
         FileRefused: It cannot be read as a whole.
     """
-    counted = Counted(source, engine.keys.file_hasher())
+    counted = Counted(unpacked(engine, source), engine.keys.file_hasher())
     opened, layout = open_file(engine, counted, request, engine.settings.chunk_rows)
     shape = opened.shape
     found = Preview(
@@ -82,7 +84,7 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
         {"encoding": shape.encoding, "separator": shape.separator, "line_end": shape.line_end},
     )
     acts = layout.place_of("payment") is not None
-    totals, largest, kept = [], [], []
+    totals, largest, kept, makers = [], [], [], []
     for block in opened.blocks:
         records = read_records(block, len(opened.names), shape)
         checked = check(engine, layout, place, records, engine.clock())
@@ -96,13 +98,15 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
         _count_seen(engine, found, checked.accepted)
         if acts:
             kept.append(_kept(checked.accepted))
+            makers.append(makers_of(checked.values))
     found.largest = _largest_of(largest)
     if kept:
-        judged = _foreseen(engine, place, pl.concat(kept))
+        judged = _foreseen(engine, place, pl.concat(kept), pl.concat(makers))
         refused = judged.filter(pl.col("state") == "rejected").select_seq(list(REFUSED))
         found.refused_count = refused.height
         found.refused = refused.head(LISTED).to_dicts()
-        totals += [left_queue(_acting(pl.concat(kept))), _judged_totals(judged)]
+        totals += [left_queue(_acting(each)) for each in kept]
+        totals += [_judged_totals(each) for each in judged.iter_slices(SUMMED_ROWS)]
     found.totals = _added(totals)
     found.earlier = _earlier(engine, place, counted.hasher.hexdigest())
     return found
@@ -156,12 +160,22 @@ def _totals(checked: Checked) -> pl.DataFrame:
 
 
 def _added(totals: list[pl.DataFrame]) -> list[dict[str, Any]]:
-    keys = ["state", "kind", "reason", "currency"]
-    if not totals:
-        return []
-    sums = [pl.col(name).cast(pl.Int64).sum() for name in ("row_count", "requested_minor")]
-    added = pl.concat(totals, how="diagonal_relaxed").group_by(keys).agg(sums)
-    return added.filter(pl.col("row_count") != 0).sort(keys).to_dicts()
+    """Add tallies up, in whole numbers of any size: a file's sums may pass the largest Int64."""
+    sums: dict[tuple[str | None, ...], list[int]] = {}
+    for each in totals:
+        for *key, count, amount in each.select_seq(*_KEYS, "row_count", "requested_minor").rows():
+            so_far = sums.setdefault(tuple(key), [0, 0])
+            so_far[0] += count
+            so_far[1] += amount
+    return [
+        dict(zip((*_KEYS, "row_count", "requested_minor"), (*key, *so_far), strict=True))
+        for key, so_far in sorted(sums.items(), key=_nulls_first)
+        if so_far[0]
+    ]
+
+
+def _nulls_first(item: tuple[tuple[str | None, ...], list[int]]) -> list[tuple[bool, str]]:
+    return [(name is not None, name or "") for name in item[0]]
 
 
 def _largest(rows: pl.DataFrame) -> pl.DataFrame:
@@ -189,7 +203,9 @@ def _count_seen(engine: Engine, found: Preview, rows: pl.DataFrame) -> None:
                 found.seen[batch_id] = found.seen.get(batch_id, 0) + 1
 
 
-def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
+def _foreseen(
+    engine: Engine, place: Place, rows: pl.DataFrame, makers: pl.DataFrame
+) -> pl.DataFrame:
     """Give what would become of the rows that act on a payment, shaped as ``JUDGED``."""
     rows = rows.rename({"currency_code": "currency", "final_value": "final"}).with_columns_seq(
         id="line",
@@ -200,65 +216,24 @@ def _foreseen(engine: Engine, place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     acting = rows.filter(_ACTS)
     if acting.is_empty():
         return pl.DataFrame(schema=JUDGED)
-    named = _with_subjects(engine, rows, acting)
+    with engine.database.transaction() as connection:
+        named = _with_subjects(connection, place, makers, acting)
+        wanted = named.filter(pl.col("payment_id") > 0).select_seq(KEY).unique().sort(KEY)
+        book = Book(place, payments.lock_payments(connection, wanted))
     subjects = named["payment_id"].drop_nulls().unique()
     own = rows.filter(~_ACTS & pl.col("id").is_in((-subjects).implode()))
     # Payments that the file itself makes stand under minus their line, out of the way of real ids.
     made = own.with_columns_seq(id=-pl.col("id"), payment_id=pl.lit(None, pl.Int64))
-    with engine.database.transaction() as connection:
-        wanted = named.filter(pl.col("payment_id") > 0).select_seq(KEY).unique().sort(KEY)
-        book = Book(place, payments.lock_payments(connection, wanted))
     both = pl.concat([made, named], how="diagonal").sort("line")
     judged = judged_in(engine, book, both)
-    return judged.filter(_ACTS)
+    return judged.join(acting.select_seq("line"), on="line", how="semi", maintain_order="left")
 
 
-def _with_subjects(engine: Engine, rows: pl.DataFrame, acting: pl.DataFrame) -> pl.DataFrame:
+def _with_subjects(
+    connection: Connection[Row], place: Place, makers: pl.DataFrame, acting: pl.DataFrame
+) -> pl.DataFrame:
     """Find the payment of each row: by id, by an earlier line, or by a stored reference."""
-    ids = engine.public_ids.decode(acting["payment"].fill_null(""), "pay", Shape.NATIVE)
-    acting = acting.with_columns_seq(payment_id=ids)
-    makers = rows.filter(~_ACTS & pl.col("reference").is_not_null()).select_seq(
-        "merchant_id", payment="reference", maker="line"
-    )
-    here = (
-        acting.select_seq("line", "merchant_id", "payment")
-        .join(makers, on=["merchant_id", "payment"], how="inner")
-        .filter(pl.col("maker") < pl.col("line"))
-        .group_by("line")
-        .agg(pl.len().alias("found"), pl.col("maker").max())
-    )
-    acting = acting.join(here, on="line", how="left", maintain_order="left")
-    stored = _stored(engine, acting.filter(ids.is_null() & acting["found"].is_null()))
-    acting = acting.join(stored, on=["merchant_id", "payment"], how="left", maintain_order="left")
-    count = pl.coalesce("found", "stored_count").fill_null(0)
-    lost = (
-        pl.when(count > 1)
-        .then(pl.lit(Reason.REFERENCE_AMBIGUOUS.value))
-        .when(count == 0)
-        .then(pl.lit(Reason.REFERENCE_UNKNOWN.value))
-    )
-    return acting.with_columns_seq(
-        reason=pl.when(pl.col("payment_id").is_null()).then(lost),
-        payment_id=pl.coalesce(
-            "payment_id", pl.when(count == 1).then(pl.coalesce(-pl.col("maker"), "stored_id"))
-        ),
-    ).drop("found", "maker", "stored_count", "stored_id")
-
-
-def _stored(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:
-    """Give the stored payments of references: ``merchant_id, payment, stored_count, stored_id``."""
-    found = []
-    with engine.database.transaction() as connection:
-        for (merchant_id,), group in rows.partition_by("merchant_id", as_dict=True).items():
-            references = group["payment"].unique().to_list()
-            for reference, count, payment_id in operations.payments_of_references(
-                connection, int(merchant_id), references
-            ):
-                found.append((merchant_id, reference, count, payment_id))
-    schema = {
-        "merchant_id": pl.Int32,
-        "payment": pl.String,
-        "stored_count": pl.UInt32,
-        "stored_id": pl.Int64,
-    }
-    return pl.DataFrame(found, schema=schema, orient="row")
+    by_name = pl.when(pl.col("payment_id").is_null()).then("payment")
+    named = subjects_here(place, makers, acting.with_columns_seq(payment_reference=by_name))
+    found = stored_subjects(connection, place, named)
+    return found.with_columns_seq(payment_reference="payment")

@@ -1,12 +1,14 @@
 """Receive: take a file in. Its bytes are stored encrypted, its language is found out.
 
-The same bytes of the same sender are taken once. A unique key of the database decides, so that it
-holds for two uploads at the same moment.
+The same bytes of the same sender are taken once, packed or not. A unique key of the database
+decides, so that it holds for two uploads at the same moment.
 """
 
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 from paybatch import registry
 from paybatch.domain.delimited import Delimited, FileRefused, open_delimited
@@ -17,9 +19,11 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.texts import Layout, lay_out, told
 from paybatch.store import batches, directory
-from paybatch.store.database import ConstraintError
+from paybatch.store.batches import Batch
+from paybatch.store.database import ConstraintError, DatabaseGoneError
 from paybatch.store.keys import FileHasher
 
+UPLOADS = "upload"
 _FILE_NAME_CHARACTERS_MAX = 255
 
 
@@ -87,9 +91,9 @@ def _known_names(names: list[str], known: Iterable[str]) -> int:
 
 
 def open_file(
-    engine: Engine, source: Iterable[bytes], request: Request, rows_per_block: int
+    engine: Engine, pieces: Iterable[bytes], request: Request, rows_per_block: int
 ) -> tuple[Delimited, Layout]:
-    """Open a file that is not stored: for the dry run.
+    """Open a file that was unpacked, as a request for it says.
 
     Raises:
         FileRefused: It cannot be read as a whole.
@@ -99,7 +103,7 @@ def open_file(
             f"There is no kind {request.kind!r}; known: {', '.join(registry.kinds())}."
         )
     opened = open_delimited(
-        unpacked(engine, source),
+        pieces,
         max_columns=engine.settings.columns_max,
         lines_per_block=rows_per_block,
     )
@@ -117,10 +121,10 @@ def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
     with engine.database.transaction() as connection:
         batch_id = batches.next_number(connection)
     key = engine.keys.new_data_key()
-    counted = Counted(source, engine.keys.file_hasher())
+    counted = Counted(unpacked(engine, source), engine.keys.file_hasher())
     name = blob_name(batch_id)
     try:
-        byte_count = engine.blobs.put_encrypted(name, unpacked(engine, counted), key)
+        byte_count = engine.blobs.put_encrypted(name, counted, key)
         values = {
             "id": batch_id,
             "sender_id": place.sender_id,
@@ -137,10 +141,21 @@ def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
             **_description(engine, key_blocks(engine, name, key.wrapped(name)), request),
         }
         _insert(engine, values, again=request.again)
+    except DatabaseGoneError:
+        raise  # the batch may be stored all the same, and need its upload: the sweep will know
     except BaseException:
-        engine.blobs.delete(name)
+        with suppress(DatabaseGoneError):
+            _drop_unless_stored(engine, batch_id)
         raise
     return batch_id
+
+
+def _drop_unless_stored(engine: Engine, batch_id: int) -> None:
+    """Delete an upload, unless its batch came to be before what went wrong."""
+    with engine.database.transaction() as connection:
+        is_stored = batches.state_of(connection, batch_id) is not None
+    if not is_stored:
+        engine.blobs.delete(blob_name(batch_id))
 
 
 def unpacked(engine: Engine, source: Iterable[bytes]) -> Iterator[bytes]:
@@ -168,7 +183,26 @@ def _kept_name(file_name: str) -> str:
 
 def blob_name(batch_id: int) -> str:
     """Name the blob of a batch's upload."""
-    return f"upload/{batch_id}"
+    return f"{UPLOADS}/{batch_id}"
+
+
+def number_of_upload(name: str) -> int | None:
+    """Give the number of the batch whose upload a blob is; None for another blob."""
+    number = name.removeprefix(f"{UPLOADS}/")
+    return int(number) if number.isdecimal() else None
+
+
+def is_overdue(engine: Engine, batch: Batch) -> bool:
+    """Tell whether a batch's upload has a column of CVVs, and they are too old to be kept."""
+    fields = registry.dialects()[batch.dialect].columns
+    oldest = engine.clock() - timedelta(hours=engine.settings.secret_hours)
+    return batch.created_at < oldest and "card_cvv" in map(fields.get, batch.columns)
+
+
+def overdue(engine: Engine) -> str:
+    """Say why a file that is overdue is refused."""
+    hours = f"{engine.settings.secret_hours:g}"
+    return f"It was not read within {hours} hours, and CVVs are not kept longer. Hand it in again."
 
 
 def key_blocks(engine: Engine, name: str, wrapped: bytes) -> Iterator[bytes]:

@@ -6,14 +6,13 @@ The preview takes the same way, with everything approved and nothing stored.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.connector import REPLY_SCHEMA, Response, Result
 from paybatch.domain.few import chosen, has_any, nulls
 from paybatch.domain.reasons import Reason
+from paybatch.domain.text import filled
 from paybatch.flow import filters, vault
 from paybatch.flow.changes import KEY
 from paybatch.flow.claim import (
@@ -27,7 +26,8 @@ from paybatch.flow.claim import (
 )
 from paybatch.flow.details import with_details
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, test_numbers
+from paybatch.flow.replies import answered_by_us, check_inline, held, is_ours
 from paybatch.flow.settle import Settled, refuse, settle
 from paybatch.store import operations, payments
 from paybatch.store.batches import Batch, Chunk
@@ -166,33 +166,6 @@ def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Ser
     return pl.Series("cvv", [found.get(line) for line in rows["line"]], pl.String)
 
 
-@cache
-def _by_us(*, is_filtered: bool) -> list[pl.Expr]:
-    """Give the columns of a reply to what needs no processor: it is done, or filtered."""
-    done: pl.Expr = pl.lit(value=True)
-    if is_filtered:
-        done = pl.col("filtered_by").is_null()
-    told = {
-        "operation": pl.col("operation"),
-        "result": pl.when(done)
-        .then(pl.lit(Result.APPROVED.value))
-        .otherwise(pl.lit(Result.REJECTED.value)),
-        "approved_minor": pl.when(done).then(pl.col("amount_minor").fill_null(0)).otherwise(0),
-        "response": pl.when(done).then(pl.lit(Response.APPROVED.value)),
-    }
-    return [told.get(name, pl.lit(None, kind)).alias(name) for name, kind in REPLY_SCHEMA.items()]
-
-
-def _as_declared(replies: pl.DataFrame) -> pl.DataFrame:
-    if replies.schema == REPLY_SCHEMA:
-        return replies
-    absent = {name: kind for name, kind in REPLY_SCHEMA.items() if name not in replies.columns}
-    filled = replies.hstack(
-        [column for name, kind in absent.items() for column in nulls([name], kind, replies.height)]
-    )
-    return filled[list(REPLY_SCHEMA)].cast(REPLY_SCHEMA)
-
-
 @dataclass(frozen=True)
 class Sender:
     """Sends calls to the connectors of their gates."""
@@ -201,21 +174,22 @@ class Sender:
     place: Place
 
     def send(self, calls: pl.DataFrame) -> pl.DataFrame:
-        """Send calls and gather the replies."""
+        """Send calls and gather the replies, one for each call.
+
+        Raises:
+            ConnectorError: A connector does not keep its contract.
+        """
         if "payment_gate_id" in calls.columns:
             calls = calls.with_columns_seq(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
         kinds = registry.kinds()
         verbs = {name: kinds[name].verb for name in calls["act"].unique().to_list()}
         told = {name: str(verb) for name, verb in verbs.items() if verb is not None}
         calls = calls.hstack([chosen(calls["act"], told, pl.String()).alias("verb")])
-        calls = calls.with_columns_seq(operation="id", key=pl.format("{}-1", pl.col("id")))
-        ours = pl.col("verb").is_null()
-        if "filtered_by" in calls.columns:
-            ours |= pl.col("filtered_by").is_not_null()
-        elif len(told) == len(verbs):
+        calls = calls.with_columns_seq(operation="id", key=filled("{}-1", "id"))
+        if "filtered_by" not in calls.columns and len(told) == len(verbs):
             return pl.concat(self._sent(calls))
-        own = calls.filter(ours).select_seq(_by_us(is_filtered="filtered_by" in calls.columns))
-        return pl.concat([own, *self._sent(calls.filter(~ours))])
+        ours = is_ours(calls)
+        return pl.concat([answered_by_us(calls.filter(ours)), *self._sent(calls.filter(~ours))])
 
     def _sent(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
         """Send calls to the connectors of their gates."""
@@ -224,7 +198,9 @@ class Sender:
         for gate_id in gates:
             own = calls.filter(pl.col("gate_id") == gate_id) if len(gates) > 1 else calls
             own = self._with_test_values(gate_id, own)
-            replies += [_as_declared(each) for each in self.place.connector(gate_id).send(own)]
+            connector = self.place.connector(gate_id)
+            check_inline(connector)
+            replies.append(held(connector, own, connector.send(own)))
         return replies
 
     def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
@@ -245,10 +221,4 @@ class Sender:
         """Give the fingerprints of the connector's test values; none on a live gate."""
         if self.place.gate(gate_id).mode != "test":
             return {}
-        connector = self.place.connector(gate_id)
-        known = self.engine.test_numbers
-        if connector.name not in known:
-            values = sorted(connector.test_values)
-            prints = self.engine.keys.fingerprints(pl.Series(values, dtype=pl.String))
-            known[connector.name] = dict(zip(prints, values, strict=True))
-        return known[connector.name]
+        return test_numbers(self.engine, self.place.connector(gate_id))

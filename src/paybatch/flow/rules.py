@@ -153,6 +153,8 @@ def _means_faults(table: _Table) -> Iterator[Fault]:
 
 # What was found out about each row beside these rules: a Boolean column for each.
 MARKS = (
+    (Reason.TEST_VALUE, "card_number", "number_is_test"),
+    (Reason.TEST_VALUE, "routing_number", "routing_is_test"),
     (Reason.NUMBER_CHECK_DIGIT, "card_number", "number_fails"),
     (Reason.ROUTING_CHECK_DIGIT, "routing_number", "routing_fails"),
     (Reason.REFERENCE_NOT_FOUND, "card_reference", "card_reference_unknown"),
@@ -185,7 +187,7 @@ def ruled(
     """Give the rules for rows of these kinds.
 
     ``present`` names the columns of the file that carry any value, ``known`` tells of all columns;
-    ``marks`` those of ``MARKS`` that any row has; ``month`` is now, as YYMM.
+    ``marks`` those of ``MARKS`` that any row has; ``month`` is the oldest good expiry (YYMM).
     """
     kinds = tuple(registry.kinds()[name] for name in sorted(kind_names))
     table = _Table(kinds, present, known, month)

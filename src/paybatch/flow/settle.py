@@ -36,14 +36,20 @@ class Settled:
 
 
 def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Give the outcomes of rows that their payment's state refuses (``refusal``)."""
+    """Give the outcomes of rows that their payment's state refuses (``refusal``).
+
+    A payment that is not in the book is not named: it was never made, or is nobody's.
+    """
+    named: pl.Expr = pl.lit(None, pl.Int64)
+    if "payment_gate_id" in rows.columns:
+        named = pl.when(pl.col("payment_gate_id").is_not_null()).then("payment_id")
     return ended(
         rows.select_seq(
             "merchant_id",
             "id",
-            "payment_id",
             "kind",
             "currency",
+            payment_id=named,
             amount_minor=pl.col("requested_minor").fill_null(0),
             state=pl.lit("rejected"),
             reason=pl.col("refusal"),
@@ -117,9 +123,7 @@ def _one_of(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that make payments."""
-    rows = rows.with_columns_seq(**_taken_over(rows)).with_columns_seq(
-        *_facts_of_gates(place, now), *_at(now), payment_id="id"
-    )
+    rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), payment_id="id")
     if "filtered_by" in rows.columns:
         rows = rows.with_columns_seq(**filters.told())
     made = rows.with_columns_seq(_amounts_of_new(kinds))
@@ -132,17 +136,6 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
         counted=outcomes,
         facts=_records(place, made, kinds),
     )
-
-
-def _taken_over(rows: pl.DataFrame) -> dict[str, pl.Expr]:
-    """Give what a new payment takes from the earlier one whose means it has."""
-    if "payment_gate_id" not in rows.columns:
-        return {}
-    own = {"currency": "payment_currency", "number_id": "payment_number_id"}
-    own |= {"brand": "payment_brand", "expiry": "payment_expiry"}
-    taken = {name: pl.coalesce(name, source) for name, source in own.items()}
-    asked = pl.when(pl.col("gate_id") > 0).then("gate_id")
-    return {**taken, "gate_id": pl.coalesce(asked, "payment_gate_id")}
 
 
 def _settle_follow_ups(

@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from paybatch import registry
 from paybatch.domain import columns
 from paybatch.domain.fields import Field
 from paybatch.domain.reasons import Reason
@@ -65,7 +64,6 @@ def _has_form(field: Field) -> pl.Expr:
 
 def shaped(origin: Origin, values: pl.DataFrame) -> pl.DataFrame:
     """Give the columns of table ``operation``, and beside them reason, message and secrets."""
-    payment = _payments(origin, values["payment"])
     first = operations.operation_id(origin.number, 0)
     return values.with_columns_seq(
         id=pl.col("line") + first,
@@ -75,8 +73,7 @@ def shaped(origin: Origin, values: pl.DataFrame) -> pl.DataFrame:
         merchant_id=pl.col("merchant_id").fill_null(0),
         gate_id=pl.col("gate_id").fill_null(0),
         accepted=pl.col("reason").is_null(),
-        payment_id=payment,
-        payment_reference=pl.when(payment.is_null()).then(pl.col("payment")),
+        payment_reference=pl.when(pl.col("payment_id").is_null()).then("payment"),
         amount_minor=pl.col("requested_minor"),
         currency=pl.col("currency_code").str.slice(0, 3),
         tax_minor=pl.col("tax_minor_value"),
@@ -90,13 +87,6 @@ def shaped(origin: Origin, values: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _payments(origin: Origin, names: pl.Series) -> pl.Series:
-    """Read the ids among the names that rows give to payments."""
-    if not names.count():
-        return names.cast(pl.Int64)
-    return origin.engine.public_ids.decode(names.fill_null(""), "pay", Shape.NATIVE)
-
-
 def rejected(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Give the outcomes of rows that failed a check."""
     bad = rows.filter(~pl.col("accepted")).select_seq("merchant_id", "id", "reason", "message")
@@ -104,7 +94,11 @@ def rejected(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
 
 
 def replayed(connection: Connection[Row], origin: Origin, rows: pl.DataFrame) -> pl.DataFrame:
-    """Take the rows' idempotency keys; rows whose key was used before get their outcome here."""
+    """Take the rows' idempotency keys; rows whose key was used before get their outcome here.
+
+    Beside the columns of an outcome ``first`` (public id) and ``first_state`` name the operation
+    that has the key; the state is null while that one is not done.
+    """
     keyed = rows.filter(pl.col("accepted") & pl.col("idempotency_key").is_not_null())
     if keyed.is_empty():
         return rejected(rows.clear(), origin.now)
@@ -122,17 +116,13 @@ def replayed(connection: Connection[Row], origin: Origin, rows: pl.DataFrame) ->
     )
     taken = idempotency.keep_keys(connection, keys)
     own = {row["id"]: row for row in keyed.select_seq(*_OWN).iter_rows(named=True)}
-    first_id = operations.operation_id(origin.number, 0)
-    answers = [_answer(row, own[row["operation_id"]], first_id) for row in taken]
-    schema = {
-        "merchant_id": pl.Int32,
-        "id": pl.Int64,
-        "state": pl.String,
-        "reason": pl.String,
-        "message": pl.String,
-        "payment_id": pl.Int64,
-    }
-    return ended(pl.DataFrame(answers, schema=schema), origin.now)
+    first_ids = pl.Series([row["first_id"] for row in taken], dtype=pl.Int64)
+    firsts = origin.engine.public_ids.encode(first_ids, "op", Shape.NATIVE)
+    answers = [
+        _answer(row, own[row["operation_id"]], first, origin)
+        for row, first in zip(taken, firsts, strict=True)
+    ]
+    return ended(pl.DataFrame(answers, schema=_ANSWERED), origin.now)
 
 
 _KEYED_VALUES = (
@@ -140,7 +130,28 @@ _KEYED_VALUES = (
     *("payment", "reference", "account_type", "sec_code", "final"),
     *("tax_minor", "surcharge_minor", "tip_minor", "shipping_minor"),
 )
-_OWN = ("id", "merchant_id", "kind", "payment_id", "idempotency_key")
+_OWN = ("id", "merchant_id", "idempotency_key")
+_FIRST_ANSWER = {
+    "payment_id": pl.Int64(),
+    "status": pl.String(),
+    "approved_minor": pl.Int64(),
+    "response": pl.String(),
+    "processor_code": pl.String(),
+    "processor_text": pl.String(),
+    "approval_code": pl.String(),
+    "avs_result": pl.String(),
+    "cvv_result": pl.String(),
+}
+_ANSWERED = {
+    "merchant_id": pl.Int32(),
+    "id": pl.Int64(),
+    "state": pl.String(),
+    "reason": pl.String(),
+    "message": pl.String(),
+    "first": pl.String(),
+    "first_state": pl.String(),
+    **_FIRST_ANSWER,
+}
 _KEY_REASONS = (Reason.KEY_CONFLICT.value, Reason.KEY_RUNNING.value)
 
 
@@ -155,27 +166,31 @@ def taken_keys(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
     return wrong.join(named, on="id", how="inner").select_seq(list(ERRORS))
 
 
-def _answer(row: dict[str, Any], own: dict[str, Any], first_id: int) -> dict[str, Any]:
-    """Give the outcome of a row (``own``) whose key belongs to another operation."""
-    earlier = row["first_id"]
-    assert isinstance(earlier, int)
-    if not row["is_same"]:
-        state, reason = "rejected", Reason.KEY_CONFLICT
-    elif row["state"] is None and earlier < first_id:
-        state, reason = "rejected", Reason.KEY_RUNNING
-    else:
-        state, reason = "replayed", None
-    # The first one may be in the same file or group, and not carried out yet: then its payment is
-    # the one it makes, or that which both rows name (null when they name it by reference).
-    makes = registry.kinds()[own["kind"]].makes is not None
-    payment_id = row["payment_id"] or (earlier if makes else own["payment_id"])
-    return {
+def _answer(row: dict[str, Any], own: dict[str, Any], first: str, origin: Origin) -> dict[str, Any]:
+    """Give the outcome of a row (``own``) whose key belongs to another operation (``row``).
+
+    ``first`` is that operation's public id.
+    """
+    first_number, first_line = divmod(row["first_id"], operations.LINES_MAX)
+    told = {
         "merchant_id": own["merchant_id"],
-        "id": row["operation_id"],
-        "state": state,
-        "reason": reason,
-        "message": f"column idempotency_key is {own['idempotency_key']}: {reason.sentence}"
-        if reason
-        else None,
-        "payment_id": payment_id if state == "replayed" else None,
+        "id": own["id"],
+        "first": first,
+        "first_state": row["state"],
     }
+    reason = None
+    if not row["is_same"]:
+        reason = Reason.KEY_CONFLICT
+    elif row["state"] is None and first_number != origin.number:
+        reason = Reason.KEY_RUNNING
+    if reason is not None:
+        message = f"column idempotency_key is {own['idempotency_key']}: {reason.sentence}"
+        return {**told, "state": "rejected", "reason": reason.value, "message": message}
+    if row["state"] is None:
+        # Nobody knows yet how it will end, not even whether there will be a payment.
+        name = f"line {first_line} ({first})" if origin.face == "file" else first
+        message = f"{name} has the same idempotency key: its outcome stands for this one too"
+        return {**told, "state": "replayed", "message": message}
+    message = f"done before as {first}: {row['state']}"
+    answer = {name: row[name] for name in _FIRST_ANSWER}
+    return {**told, "state": "replayed", "message": message, **answer}

@@ -1,9 +1,12 @@
 """Summary: what became of a batch, in counts and sums."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine
+from paybatch.flow.work import FAULTS
 from paybatch.store import operations
 from paybatch.store.batches import Batch
 
@@ -28,8 +31,8 @@ class Outcome:
         """Add a tally."""
         line = self.lines.setdefault((row["kind"], row["currency"]), Line())
         line.count += row["row_count"]
-        line.requested += int(row["requested_minor"])
-        line.approved += int(row["approved_minor"])
+        line.requested += row["requested_minor"]
+        line.approved += row["approved_minor"]
         if row["reason"]:
             self.reasons[row["reason"]] = self.reasons.get(row["reason"], 0) + row["row_count"]
 
@@ -54,6 +57,20 @@ class Outcome:
             if currency is not None and line.count:
                 sums[currency] = sums.get(currency, 0) + getattr(line, name)
         return sums
+
+
+def why_ended(batch: Batch, outcomes: Mapping[str, Outcome]) -> str | None:
+    """Say why a batch ended before its last row; None where its state says enough."""
+    if batch.refusal is not None:
+        return batch.refusal
+    policy, _, limit = batch.policy.partition("=")
+    if policy != "stop-after" or batch.state not in {BatchState.CANCELLING, BatchState.CANCELLED}:
+        return None
+    faults = sum(outcomes[state].count for state in FAULTS if state in outcomes)
+    if faults < int(limit):
+        return None  # a person cancelled it
+    rows = f"{faults:,} rows were" if faults > 1 else "One row was"
+    return f"{rows} rejected, declined or failed, and the policy is {batch.policy}."
 
 
 def summarize(engine: Engine, batch: Batch) -> dict[str, Outcome]:

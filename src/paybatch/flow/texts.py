@@ -78,7 +78,7 @@ def lay_out(dialect: Dialect, columns: list[str], kind: str | None) -> Layout:
     distinct = dict.fromkeys(name for name in columns if name)
     unknown = [name for name in distinct if name not in dialect.columns]
     if unknown:
-        faults.append(f"unknown columns: {told(unknown)}{_meant(unknown, known)}")
+        faults.append(f"unknown columns: {told(unknown)}{meant(unknown, known)}")
     repeated = [name for name in distinct if columns.count(name) > 1]
     if repeated:
         faults.append(f"repeated columns: {told(repeated)}")
@@ -94,7 +94,7 @@ def lay_out(dialect: Dialect, columns: list[str], kind: str | None) -> Layout:
     return Layout(dialect, tuple(columns), kind)
 
 
-def _meant(unknown: list[str], known: list[str]) -> str:
+def meant(unknown: list[str], known: list[str]) -> str:
     """Name the column that was meant, where one is close."""
     spoken = {name.lower(): name for name in known}
     for name in unknown[:_TOLD_MAX]:

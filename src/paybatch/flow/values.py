@@ -31,7 +31,10 @@ _MARK_CHARACTERS = 16
 
 
 def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
-    """Add the typed values; fields that a rule may name are null where the file has none."""
+    """Add the typed values; fields that a rule may name are null where the file has none.
+
+    ``texts`` come with ``payment_id`` and ``owner_id`` (`owners.find_owners`).
+    """
     needed = _needed(frozenset(texts["kind"].drop_nulls().unique().to_list()))
     absent = [name for name in needed if name not in texts.columns]
     frame = _placed(place, texts.hstack(nulls(absent, pl.String(), texts.height)))
@@ -139,9 +142,7 @@ def _minor(name: str) -> pl.Expr:
 
 def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``merchant_id`` and ``gate_id``; null where a name is unknown, 0 = the payment's gate."""
-    own = pl.Series("merchant_id", [place.merchant_id], dtype=pl.Int32)
-    named = chosen(frame["merchant"], place.merchants, pl.Int32())
-    merchants = named.zip_with(frame["merchant"].is_not_null(), own).alias("merchant_id")
+    merchants = _merchants(place, frame)
     gates = chosen(merchants, place.default_gates, pl.Int32())
     if frame["payment"].count():
         acts = frame["payment"].is_not_null() & ~frame["kind"].is_in(_making_kinds())
@@ -158,6 +159,19 @@ def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
     )
     named_gate = pl.when(pl.col("gate").is_null()).then("gate_id").otherwise("named_gate_id")
     return without(joined.with_columns_seq(gate_id=named_gate), "named_gate_id")
+
+
+def _merchants(place: Place, frame: pl.DataFrame) -> pl.Series:
+    """Give each row's merchant: the one it names, its payment's, its gate's, or the batch's."""
+    found = pl.Series([place.merchant_id], dtype=pl.Int32)
+    if len(place.merchants) > 1:
+        if frame["gate"].count():
+            given = chosen(frame["gate"], place.gate_merchants, pl.Int32())
+            found = given.zip_with(given.is_not_null(), found)
+        if frame["owner_id"].count():
+            found = frame["owner_id"].zip_with(frame["owner_id"].is_not_null(), found)
+    named = chosen(frame["merchant"], place.merchants, pl.Int32())
+    return named.zip_with(frame["merchant"].is_not_null(), found).alias("merchant_id")
 
 
 def _with_gates(place: Place, frame: pl.DataFrame) -> pl.DataFrame:

@@ -61,9 +61,8 @@ def _card_fault(engine: Engine, merchant_id: int, frame: pl.DataFrame) -> Reason
         for reason, test in kind.faults:
             if frame.select_seq(test(pl.col(name))).item():
                 return reason
-    if frame.select_seq(fields.EXPIRY.read(pl.col("card_expiry"))).item() < int(
-        f"{engine.clock():%y%m}"
-    ):
+    expiry = frame.select_seq(fields.EXPIRY.read(pl.col("card_expiry"))).item()
+    if expiry < cards.oldest_good_expiry(engine.clock()):
         return Reason.EXPIRY_PAST
     with engine.database.transaction() as connection:
         gates = directory.gates_of_merchants(connection, [merchant_id])

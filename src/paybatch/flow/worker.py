@@ -7,18 +7,20 @@ was killed. A job that runs twice, late or never changes nothing.
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import procrastinate
 import structlog
 
-from paybatch.domain.delimited import FileRefused
-from paybatch.domain.lifecycle import BatchState
+from paybatch.domain.masking import mask_text
 from paybatch.flow import batch as batches
-from paybatch.flow import control
-from paybatch.flow.engine import Engine, move
+from paybatch.flow import sweep
+from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.jobs import QUEUE, WORK
 from paybatch.store import batches as stored
-from paybatch.store import numbers, operations
+from paybatch.store import ledger, operations
+from paybatch.store.database import DatabaseGoneError
+from paybatch.store.public_ids import Shape
 
 EVERY_MINUTE = "* * * * *"
 STALLED_SECONDS = 120
@@ -35,7 +37,7 @@ def worker_app(engine: Engine) -> procrastinate.App:
 
     @app.periodic(cron=EVERY_MINUTE)
     @app.task(name="paybatch.sweep", queue=QUEUE, queueing_lock="sweep", pass_context=True)
-    async def sweep(context: procrastinate.JobContext, timestamp: int) -> None:  # noqa: ARG001
+    async def stalled(context: procrastinate.JobContext, timestamp: int) -> None:  # noqa: ARG001
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
             await app.job_manager.retry_job(job)
 
@@ -48,34 +50,61 @@ def worker_app(engine: Engine) -> procrastinate.App:
 
 
 def take_on(engine: Engine, batch_id: int) -> None:
-    """Take a batch on as far as it goes now; a file that cannot be read is refused."""
-    try:
-        done = batches.go_on(engine, batch_id)
-        _log.info("batch", batch=batch_id, state=done.state)
-    except FileRefused as error:
-        move(engine, batch_id, BatchState.REFUSED, refusal=error.sentence, holds_content=False)
-        control.forget(engine, batch_id)
-        _log.warning("batch refused", batch=batch_id, reason=error.code)
+    """Take a batch on as far as it goes now; jobs of batches that others finished are no news."""
+    before = load_batch(engine, batch_id).state
+    done = batches.go_on(engine, batch_id)
+    if done.state != before:
+        _log.info("batch", batch=_name(engine, batch_id), state=done.state)
+
+
+def _name(engine: Engine, batch_id: int) -> str:
+    """Give a batch's public id: the outside does not see our numbers."""
+    return engine.public_ids.encode_one(batch_id, "bat", Shape.NATIVE)
 
 
 def take_on_left(engine: Engine) -> None:
-    """Take on every batch that has work, and forget secrets whose time is over."""
+    """Sweep, and take on every batch that has work. What one step meets stops no other one.
+
+    Raises:
+        DatabaseGoneError: The database does not answer: no step would do better.
+    """
+    _try("secrets", lambda: _forget_old_secrets(engine))
     with engine.database.transaction() as connection:
         waiting = stored.unfinished(connection)
     for batch_id in waiting:
-        take_on(engine, batch_id)
-    forget_old_secrets(engine)
+        _try(f"batch {_name(engine, batch_id)}", partial(take_on, engine, batch_id))
+    _try("uploads", lambda: sweep.drop_uploads(engine))
+    _try("ledger", lambda: _fold(engine))
+    _try("texts", lambda: _drop_old_texts(engine))
+
+
+def _try(what: str, step: Callable[[], object]) -> None:
+    """Take a step; an error of it is told, and the next minute it is tried again."""
+    try:
+        step()
+    except DatabaseGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other batches go on
+        said = mask_text(str(error).partition("\n")[0])
+        _log.error("left for the next sweep", step=what, error=type(error).__name__, said=said)
+
+
+def _forget_old_secrets(engine: Engine) -> None:
+    for batch_id in sweep.forget_old_secrets(engine):
+        _log.info("secrets dropped", batch=_name(engine, batch_id))
+
+
+def _fold(engine: Engine) -> None:
+    """Add up what chunks and calls moved on each account."""
     with engine.database.transaction() as connection:
-        oldest = engine.clock().date() - timedelta(days=engine.settings.row_text_days)
+        ledger.fold(connection)
+
+
+def _drop_old_texts(engine: Engine) -> None:
+    """Drop the rows' own text of the months that are kept no longer."""
+    oldest = engine.clock().date() - timedelta(days=engine.settings.row_text_days)
+    with engine.database.transaction() as connection:
         operations.drop_text_months(connection, oldest)
-
-
-def forget_old_secrets(engine: Engine) -> None:
-    """Delete the CVVs that waited too long, and the keys of batches that have none left."""
-    oldest = engine.clock() - timedelta(hours=engine.settings.secret_hours)
-    with engine.database.transaction() as connection:
-        for batch_id in numbers.drop_old_secrets(connection, oldest):
-            _log.info("secrets dropped", batch=batch_id)
 
 
 def run_worker(engine: Engine, *, wait: bool = True, told: Callable[[str], None] = print) -> None:

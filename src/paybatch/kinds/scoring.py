@@ -12,6 +12,7 @@ from paybatch.domain import columns, lists, payment
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import Fact, Record
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.text import filled
 
 _LOW, _MEDIUM = 30, 70
 _score = pl.col("score")
@@ -45,7 +46,7 @@ KIND = Kind(
             },
         ),
     ),
-    tells=pl.format("score {}: {} risk", _score, _band),
+    tells=filled("score {}: {} risk", _score, _band),
     opposite=None,
     permission="list",
     risk=Risk.MARK,

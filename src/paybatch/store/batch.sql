@@ -41,7 +41,8 @@ ORDER BY b.id DESC
 LIMIT %(limit)s;
 
 -- name: move_batch
--- Moves a batch along an arrow; changes nothing when it is in no state that the arrow leaves.
+-- Moves a batch along an arrow; changes nothing when it is in no state that the arrow leaves. A
+-- final state destroys the data key: the batch's secrets cannot be read by anybody from here on.
 UPDATE batch SET
     state = %(state)s,
     refusal = coalesce(%(refusal)s, refusal),
@@ -49,9 +50,8 @@ UPDATE batch SET
         WHEN %(state)s = 'running' AND released_at IS NULL THEN %(at)s::timestamptz
         ELSE released_at
     END,
-    finished_at = CASE
-        WHEN %(state)s IN ('refused', 'cancelled', 'completed') THEN %(at)s::timestamptz
-    END,
+    finished_at = CASE WHEN %(is_final)s THEN %(at)s::timestamptz END,
+    wrapped_key = CASE WHEN NOT %(is_final)s THEN wrapped_key END,
     holds_content = holds_content AND %(holds_content)s
 WHERE id = %(id)s AND state = ANY(%(sources)s)
 RETURNING id;
@@ -60,13 +60,43 @@ RETURNING id;
 -- Notes what accepting found: the number of rows, and whether rows act on payments.
 UPDATE batch SET row_count = %(row_count)s, has_subjects = %(has_subjects)s WHERE id = %(id)s;
 
--- name: lock_batch
--- Waits until no other process reads the batch's file; held until the transaction ends.
-SELECT pg_advisory_xact_lock(%(id)s);
+-- name: state_of
+-- Where a batch stands now.
+SELECT state FROM batch WHERE id = %(id)s;
 
--- name: destroy_key
--- Destroys the batch's data key: its secrets cannot be read by anybody from here on.
-UPDATE batch SET wrapped_key = NULL WHERE id = %(id)s;
+-- name: lock_file
+-- Waits until no other process reads the batch's file; the connection holds it, no transaction.
+SELECT pg_advisory_lock(%(id)s);
+
+-- name: try_lock_file
+-- The same without waiting.
+SELECT pg_try_advisory_lock(%(id)s);
+
+-- name: unlock_file
+-- Lets others read the batch's file.
+SELECT pg_advisory_unlock(%(id)s);
+
+-- name: files_of
+-- Which of these batches there are, and whether their file is still to be read.
+SELECT id, state IN ('received', 'checking') AS is_unread FROM batch WHERE id = ANY(%(ids)s);
+
+-- name: destroy_idle_keys
+-- Destroys the data keys of batches that were read and have no secret left to send; those that
+-- somebody works on right now are left to the next time.
+UPDATE batch SET wrapped_key = NULL
+WHERE
+    id IN (
+        SELECT b.id FROM batch AS b
+        WHERE
+            b.finished_at IS NULL AND b.wrapped_key IS NOT NULL
+            AND b.state NOT IN ('received', 'checking')
+            AND NOT EXISTS (SELECT 1 FROM secret_block AS s WHERE s.batch_id = b.id)
+        FOR UPDATE SKIP LOCKED
+    );
+
+-- name: note_refusal
+-- Notes why the batch is being refused, before the first of its rows is cancelled.
+UPDATE batch SET refusal = %(refusal)s WHERE id = %(id)s;
 
 -- name: has_sent
 -- Whether any operation of the batch went out or settled.
@@ -78,5 +108,7 @@ SELECT EXISTS (
 -- name: unfinished
 -- Batches that have work: the oldest first.
 SELECT id FROM batch
-WHERE state IN ('received', 'checking', 'ready', 'running', 'pausing', 'cancelling')
+WHERE
+    finished_at IS NULL
+    AND state IN ('received', 'checking', 'ready', 'running', 'pausing', 'cancelling')
 ORDER BY id;

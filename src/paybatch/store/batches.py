@@ -1,7 +1,8 @@
 """Batches and their chunks: one function for each statement."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from paybatch.domain.lifecycle import BatchState, states_before
+from paybatch.domain.lifecycle import BATCH_FINAL, BatchState, states_before
+from paybatch.store import numbers
 from paybatch.store.database import Row
 from paybatch.store.statements import statements
 
@@ -110,16 +112,24 @@ def move_batch(
     refusal: str | None = None,
     holds_content: bool = True,
 ) -> bool:
-    """Move a batch along an arrow of its lifecycle; False when no arrow leads there from here."""
+    """Move a batch along an arrow of its lifecycle; False when no arrow leads there from here.
+
+    With a final state go its data key and its secrets: whoever is killed when, they are not left.
+    """
+    is_final = target in BATCH_FINAL
     parameters = {
         "id": batch_id,
         "state": target.value,
+        "is_final": is_final,
         "sources": states_before(target),
         "at": at,
         "refusal": refusal,
         "holds_content": holds_content,
     }
-    return connection.execute(_SQL["move_batch"], parameters).fetchone() is not None
+    has_moved = connection.execute(_SQL["move_batch"], parameters).fetchone() is not None
+    if has_moved and is_final:
+        numbers.drop_batch_secrets(connection, batch_id)
+    return has_moved
 
 
 def set_accepted(
@@ -130,14 +140,43 @@ def set_accepted(
     connection.execute(_SQL["set_accepted"], parameters)
 
 
-def lock_batch(connection: Connection[Row], batch_id: int) -> None:
-    """Wait until no other process reads the batch's file; held until the transaction ends."""
-    connection.execute(_SQL["lock_batch"], {"id": batch_id})
+def state_of(connection: Connection[Row], batch_id: int) -> str | None:
+    """Give the state of a batch as it is now; None = there is no such batch."""
+    row = connection.execute(_SQL["state_of"], {"id": batch_id}).fetchone()
+    return str(row[0]) if row else None
 
 
-def destroy_key(connection: Connection[Row], batch_id: int) -> None:
-    """Destroy a batch's data key; its secrets cannot be read by anybody from here on."""
-    connection.execute(_SQL["destroy_key"], {"id": batch_id})
+@contextmanager
+def reading(connection: Connection[Row], batch_id: int, *, waits: bool = True) -> Iterator[bool]:
+    """Be the only one who reads a batch's file, in a block; False = another process does so.
+
+    ``connection`` is that of a `Database.session`: it holds the lock outside any transaction, and
+    loses it when its process dies. With ``waits`` the answer is always True.
+    """
+    name = "lock_file" if waits else "try_lock_file"
+    row = connection.execute(_SQL[name], {"id": batch_id}).fetchone()
+    is_ours = waits or bool(row and row[0])
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            connection.execute(_SQL["unlock_file"], {"id": batch_id})
+
+
+def note_refusal(connection: Connection[Row], batch_id: int, refusal: str) -> None:
+    """Note why a batch is being refused: whoever goes on with it refuses it too."""
+    connection.execute(_SQL["note_refusal"], {"id": batch_id, "refusal": refusal})
+
+
+def files_of(connection: Connection[Row], batch_ids: Sequence[int]) -> dict[int, bool]:
+    """Tell of those of these batches that there are whether their file is still to be read."""
+    rows = connection.execute(_SQL["files_of"], {"ids": list(batch_ids)}).fetchall()
+    return {int(row[0]): bool(row[1]) for row in rows}
+
+
+def destroy_idle_keys(connection: Connection[Row]) -> None:
+    """Destroy the data keys of batches that were read and have no secret left to send."""
+    connection.execute(_SQL["destroy_idle_keys"])
 
 
 def has_sent(connection: Connection[Row], batch_id: int) -> bool:
@@ -181,9 +220,14 @@ def list_chunks(connection: Connection[Row], batch_id: int) -> list[Chunk]:
 
 
 def take_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
-    """Take a ready chunk of a running batch; others skip it until this transaction ends."""
+    """Take a ready chunk of a running batch; others skip it until this transaction ends.
+
+    The statement may have begun before a pause was told, so the state is looked at again when the
+    chunk is held: from then on whoever pauses waits for it.
+    """
     found = _chunks(connection, "take_chunk", {"batch_id": batch_id})
-    return found[0] if found else None
+    is_running = found and state_of(connection, batch_id) == BatchState.RUNNING
+    return found[0] if is_running else None
 
 
 def wait_for_chunks(connection: Connection[Row], batch_id: int) -> None:

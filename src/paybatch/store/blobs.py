@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -33,6 +34,10 @@ Store = LocalStore | S3Store | GCSStore | AzureStore
 
 class BlobsError(Exception):
     """The blob store or a blob cannot be used; the sentence says which and why."""
+
+
+class BlobGoneError(BlobsError):
+    """There is no blob of that name."""
 
 
 class Blobs:
@@ -63,24 +68,28 @@ class Blobs:
         """Write a blob from pieces of any length, and give the number of bytes in them.
 
         The blob appears whole, on the disk, or not at all; one of that name is replaced. What the
-        source raises is raised here.
+        source raises is raised here. Raises `BlobsError` where the store refuses: a full disk.
         """
         _check_name(name)
         frames = _SealedFrames(name, source, data_key)
-        obstore.put(
-            self._store,
-            name,
-            frames,
-            use_multipart=True,
-            chunk_size=PART_BYTES,
-            max_concurrency=PARTS_IN_FLIGHT,
-        )
+        try:
+            obstore.put(
+                self._store,
+                name,
+                frames,
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_IN_FLIGHT,
+            )
+        except BaseError as error:
+            reason = str(error).partition("\n")[0]
+            raise BlobsError(f"The blob {name} cannot be written: {reason}.") from error
         if isinstance(self._store, LocalStore):
             _to_disk(self._store, name)
         return frames.size_bytes
 
     def read_encrypted(self, name: str, data_key: DataKey) -> Iterator[bytes]:
-        """Read a blob in pieces of 1 MiB; raises `BlobsError` at once if there is none.
+        """Read a blob in pieces of 1 MiB; raises `BlobGoneError` at once if there is none.
 
         Each piece is checked before it is given out; that the blob was cut off is seen only at
         its end, as `BlobsError`: so use nothing of it before the last piece has come.
@@ -89,7 +98,7 @@ class Blobs:
         try:
             stream = obstore.get(self._store, name).stream(min_chunk_size=FRAME_BYTES)
         except FileNotFoundError:
-            raise BlobsError(f"There is no blob {name}.") from None
+            raise BlobGoneError(f"There is no blob {name}.") from None
         return _opened_frames(name, map(memoryview, stream), data_key)
 
     def delete(self, name: str) -> None:
@@ -108,6 +117,33 @@ class Blobs:
         except FileNotFoundError:
             return False
         return True
+
+    def listed(self, folder: str) -> list[tuple[str, datetime]]:
+        """Give the name of every blob in a folder, and when it was written.
+
+        Raises:
+            BlobsError: The store cannot be listed.
+        """
+        _check_name(folder)
+        try:
+            found = [each for page in obstore.list(self._store, prefix=folder) for each in page]
+        except BaseError as error:
+            reason = str(error).partition("\n")[0]
+            raise BlobsError(f"The blobs in {folder} cannot be listed: {reason}") from error
+        return [(each["path"], each["last_modified"]) for each in found]
+
+    def drop_unfinished(self, folder: str, before: datetime) -> None:
+        """Delete what writers that were killed before a time left of their blobs in a folder.
+
+        In a folder of this machine only: object stores have rules of their own for that.
+        """
+        _check_name(folder)
+        if isinstance(self._store, LocalStore):
+            assert self._store.prefix is not None
+            for part in (self._store.prefix / folder).glob("*#*"):
+                with contextlib.suppress(FileNotFoundError):
+                    if part.stat().st_mtime < before.timestamp():
+                        part.unlink()
 
 
 class _SealedFrames:

@@ -14,7 +14,8 @@ SELECT number, kind, first_line, last_line, merchant_ids, state, row_count, reje
 FROM chunk WHERE batch_id = %(batch_id)s ORDER BY number;
 
 -- name: take_chunk
--- Takes a ready chunk of a running batch; others skip it until this transaction ends.
+-- Takes a ready chunk of a batch that was running when the statement began; others skip it until
+-- this transaction ends.
 SELECT c.number, c.kind, c.first_line, c.last_line, c.merchant_ids, c.attempt
 FROM chunk AS c
 INNER JOIN batch AS b ON c.batch_id = b.id
@@ -45,7 +46,9 @@ FROM chunk WHERE batch_id = %(batch_id)s;
 
 -- name: wait_for_chunks
 -- Waits until no worker holds a chunk of the batch.
-SELECT number FROM chunk WHERE batch_id = %(batch_id)s AND state = 'loaded' FOR UPDATE;
+SELECT number FROM chunk WHERE batch_id = %(batch_id)s AND state = 'loaded'
+ORDER BY number
+FOR UPDATE;
 
 -- name: loaded_chunk
 -- Any chunk that is not worked yet, whatever the batch's state: for cancelling.

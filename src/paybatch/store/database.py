@@ -11,12 +11,14 @@ import polars as pl
 import psycopg
 from psycopg import Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 __all__ = [
     "Connection",  # psycopg's own: other layers name it in signatures and take it from here
     "ConstraintError",
     "Database",
+    "DatabaseBusyError",
     "DatabaseGoneError",
     "Parameters",
     "Row",
@@ -33,13 +35,24 @@ POOL_CONNECTIONS_MAX = 40
 FEW_ROWS = 64
 CONNECT_TIMEOUT_SECONDS = 15
 ANSWER_SECONDS_MAX = 5
+# The server answers, and has rolled the transaction back.
+_GIVEN_UP = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+)
 
-# The pool's own words would come between ours: what it cannot do ends as DatabaseGoneError.
-logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+# The driver's own words would come between ours: what it cannot do ends as DatabaseGoneError.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 class DatabaseGoneError(Exception):
     """The database does not answer or broke off; what was committed stands."""
+
+
+class DatabaseBusyError(Exception):
+    """The database gave a transaction up for the sake of others; nothing of it was done."""
 
 
 class ConstraintError(Exception):
@@ -96,17 +109,49 @@ class Database:
 
         Raises:
             DatabaseGoneError: The server does not answer, is out of disk, or broke off.
+            DatabaseBusyError: It gave the transaction up: a deadlock, a lock or time limit.
             ConstraintError: A named rule of the database refused a write.
         """
-        try:
-            with self._pool.connection() as connection:
+        with self._told(), self._pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[Connection[Row]]:
+        """Give a connection on which each statement is a transaction of its own.
+
+        For locks that are held while other connections work: an open transaction would keep the
+        server from cleaning up, and a limit on idle transactions would end it.
+
+        Raises:
+            As `transaction`.
+        """
+        with self._told(), self._pool.connection() as connection:
+            connection.autocommit = True
+            try:
                 yield connection
+            finally:
+                if connection.info.transaction_status == TransactionStatus.IDLE:
+                    connection.autocommit = False  # the connection goes back to the pool
+                else:
+                    connection.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell the driver's errors in our words."""
+        try:
+            yield
         except psycopg.errors.IntegrityError as error:
             name = error.diag.constraint_name or "unnamed"
             raise ConstraintError(name, str(error)) from error
         except psycopg.errors.DiskFull as error:
             raise DatabaseGoneError(
                 "The database's disk is full. Make room, then resume: nothing is lost."
+            ) from error
+        except _GIVEN_UP as error:
+            reason = str(error).strip().splitlines()[0]
+            raise DatabaseBusyError(
+                f"The database gave this step up ({reason}): others were in its way. "
+                "Nothing of the step was done; the same again may go through."
             ) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
             said = why_no_answer(self.url) if isinstance(error, PoolTimeout) else None

@@ -19,7 +19,13 @@ import psutil
 import psycopg
 from filelock import FileLock, Timeout
 
-from paybatch.store.embedded_cluster import DATABASE, ensure_cluster, explain, write_settings
+from paybatch.store.embedded_cluster import (
+    DATABASE,
+    ensure_cluster,
+    explain,
+    trouble,
+    write_settings,
+)
 from paybatch.store.embedded_home import (
     EmbeddedError,
     Layout,
@@ -42,7 +48,18 @@ from paybatch.store.embedded_server import (
     refusal,
 )
 
-__all__ = ["EmbeddedError", "Status", "bin_path", "is_up", "make_home", "start", "status", "stop"]
+__all__ = [
+    "EmbeddedError",
+    "Status",
+    "bin_path",
+    "is_up",
+    "log_bytes",
+    "make_home",
+    "start",
+    "status",
+    "stop",
+    "why_gone",
+]
 
 WAIT_SECONDS_MAX = 120
 ANSWER_SECONDS_MAX = 5
@@ -132,6 +149,23 @@ def status(home: Path) -> Status:
 def is_up(home: Path) -> bool:
     """Whether database ``paybatch`` of a home answers a connection of this process's user."""
     return refusal(_layout(home), DATABASE) is None
+
+
+def log_bytes(home: Path) -> int:
+    """Give how long the server's log is now."""
+    try:
+        return _layout(home).log.stat().st_size
+    except OSError:
+        return 0
+
+
+def why_gone(home: Path, since_bytes: int) -> str | None:
+    """Say why the server of a home went, if it wrote that into its log after a length of it."""
+    layout = _layout(home)
+    try:
+        return trouble(log_after(layout, since_bytes), layout)
+    except OSError:
+        return None
 
 
 def _layout(home: Path) -> Layout:

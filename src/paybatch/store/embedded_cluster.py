@@ -215,9 +215,23 @@ REASONS = {
 }
 
 
+def trouble(words: str, layout: Layout) -> str | None:
+    """Make a sentence of what a server met that is gone now; None where that is not known."""
+    for line in _lines(words):
+        advice = next((each for part, each in REASONS.items() if part in line), None)
+        if advice is not None:
+            return f"{advice} PostgreSQL said: {line} (log: {layout.log})."
+    return None
+
+
+def _lines(words: str) -> list[str]:
+    """Give the lines of a log without their time and process id."""
+    return [re.sub(r"^\d.*? \[\d+\] ", "", line.strip()) for line in words.splitlines()]
+
+
 def explain(words: str, layout: Layout) -> str:
     """Make a sentence for people of what PostgreSQL said when it gave up."""
-    lines = [re.sub(r"^\d.*? \[\d+\] ", "", line.strip()) for line in words.splitlines()]
+    lines = _lines(words)
     telling = [line for line in lines if re.search(TELLING_WORDS, line)]
     said = (telling or [*filter(None, lines), "nothing"])[0]
     advice = next((each for part, each in REASONS.items() if part in words), "")

@@ -36,7 +36,8 @@ COPY notice (merchant_id, operation_id, payment_id, state, created_at) FROM STDI
 SELECT operation_id, 'note' AS fact, name, text, created_at
 FROM note WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
 UNION ALL
-SELECT operation_id, 'dispute' AS fact, stage AS name, concat_ws(' ', arn, reason_code, text),
+SELECT
+    operation_id, 'dispute' AS fact, stage AS name, concat_ws(' ', arn, reason_code, text),
     created_at
 FROM dispute_step WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
 UNION ALL
@@ -58,7 +59,7 @@ WHERE EXISTS (SELECT 1 FROM listing AS l WHERE l.what = w.what);
 SELECT w.merchant_id, w.gate_id, w.value
 FROM
     unnest(%(merchant_ids)s::integer [], %(gate_ids)s::integer [], %(values)s::text [])
-    AS w (merchant_id, gate_id, value)
+        AS w (merchant_id, gate_id, value)
 INNER JOIN gate AS g ON w.merchant_id = g.merchant_id AND w.gate_id = g.id
 WHERE
     TRUE = ANY(
@@ -68,5 +69,5 @@ WHERE
             l.what = %(what)s AND l.value = w.value
             AND (l.level IN ('platform', 'processor') OR l.merchant_id = w.merchant_id)
             AND l.place IN ('*', w.gate_id::text, g.connector)
-        ORDER BY l.level, l.place, l.created_at DESC, l.operation_id DESC
+        ORDER BY l.level ASC, l.place ASC, l.created_at DESC, l.operation_id DESC
     );

@@ -10,8 +10,8 @@ COPY new_key (merchant_id, face, key, values_hash, operation_id) FROM STDIN (FOR
 
 -- name: keep_keys
 -- Takes the keys that nobody had, in order; of two equal ones in a block the earlier line wins.
--- A key whose operation was cancelled before it was sent is free again. The linter does not know
--- that i, the row in conflict, is seen there.
+-- A key is free again when nothing was sent under it: its operation was cancelled or rejected. The
+-- linter does not know that i, the row in conflict, is seen there.
 INSERT INTO idempotency AS i (merchant_id, face, key, values_hash, operation_id)
 SELECT DISTINCT ON (merchant_id, face, key) merchant_id, face, key, values_hash, operation_id
 FROM new_key
@@ -22,14 +22,16 @@ WHERE EXISTS (
     SELECT 1 FROM outcome AS u
     WHERE
         u.merchant_id = i.merchant_id AND u.id = i.operation_id  -- noqa: RF01
-        AND u.state = 'cancelled'
+        AND u.state IN ('cancelled', 'rejected')
 );
 
 -- name: taken_keys
--- The keys of the block that belong to another operation, and how that one stands.
+-- The keys of the block that belong to another operation, and how that one ended.
 SELECT
     n.operation_id, i.operation_id AS first_id, i.values_hash = n.values_hash AS is_same,
-    u.state, u.payment_id
+    coalesce(u.state IN ('cancelled', 'rejected'), FALSE) AS is_free,
+    u.state, u.payment_id, u.status, u.approved_minor, u.response, u.processor_code,
+    u.processor_text, u.approval_code, u.avs_result, u.cvv_result
 FROM new_key AS n
 INNER JOIN idempotency AS i
     ON n.merchant_id = i.merchant_id AND n.face = i.face AND n.key = i.key

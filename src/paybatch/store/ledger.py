@@ -78,9 +78,20 @@ def fold(connection: Connection[Row]) -> None:
     connection.execute(_SQL["fold"])
 
 
+_SUMS = {
+    *("debit_minor", "credit_minor", "kept", "moved"),
+    *("receivable_owed", "receivable_kept", "hold_owed", "hold_kept"),
+}
+
+
 def _rows(connection: Connection[Row], name: str) -> list[dict[str, Any]]:
+    """Read rows. Sums are numeric in SQL, as they may pass the largest bigint, and whole."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_SQL[name]).fetchall()
+        rows = cursor.execute(_SQL[name]).fetchall()
+    return [
+        {column: int(value) if column in _SUMS else value for column, value in row.items()}
+        for row in rows
+    ]
 
 
 def balances(connection: Connection[Row]) -> list[dict[str, Any]]:

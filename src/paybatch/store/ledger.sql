@@ -41,8 +41,8 @@ FROM folded GROUP BY merchant_id, account_id;
 SELECT
     a.merchant_id, a.gate_id, a.id AS account_id, m.name AS merchant, g.name AS gate, g.mode,
     a.currency, a.name AS account,
-    coalesce(sum(d.debit_minor), 0)::bigint AS debit_minor,
-    coalesce(sum(d.credit_minor), 0)::bigint AS credit_minor
+    coalesce(sum(d.debit_minor), 0) AS debit_minor,
+    coalesce(sum(d.credit_minor), 0) AS credit_minor
 FROM account AS a
 INNER JOIN merchant AS m ON a.merchant_id = m.id
 INNER JOIN gate AS g ON a.merchant_id = g.merchant_id AND a.gate_id = g.id
@@ -102,10 +102,10 @@ SELECT
     coalesce(o.merchant_id, k.merchant_id) AS merchant_id,
     coalesce(o.gate_id, k.gate_id) AS gate_id,
     coalesce(o.currency, k.currency) AS currency,
-    coalesce(o.receivable, 0)::bigint AS receivable_owed,
-    coalesce(k.receivable, 0)::bigint AS receivable_kept,
-    coalesce(o.hold, 0)::bigint AS hold_owed,
-    coalesce(k.hold, 0)::bigint AS hold_kept
+    coalesce(o.receivable, 0) AS receivable_owed,
+    coalesce(k.receivable, 0) AS receivable_kept,
+    coalesce(o.hold, 0) AS hold_owed,
+    coalesce(k.hold, 0) AS hold_kept
 FROM owed AS o
 FULL JOIN kept AS k
     ON o.merchant_id = k.merchant_id AND o.gate_id = k.gate_id AND o.currency = k.currency

@@ -74,5 +74,13 @@ DELETE FROM secret_block WHERE batch_id = %(batch_id)s AND chunk_number = %(chun
 DELETE FROM secret_block WHERE batch_id = %(batch_id)s;
 
 -- name: drop_old_secrets
--- Deletes every secret whose time is over and names its batches.
-DELETE FROM secret_block WHERE created_at < %(before)s RETURNING batch_id;
+-- Deletes every secret whose time is over and names its batches. Those of rows that are being
+-- settled right now are left to them: they delete it unread.
+DELETE FROM secret_block
+WHERE
+    (batch_id, chunk_number) IN (
+        SELECT s.batch_id, s.chunk_number FROM secret_block AS s
+        WHERE s.created_at < %(before)s
+        FOR UPDATE SKIP LOCKED
+    )
+RETURNING batch_id;

@@ -68,7 +68,7 @@ def list_numbers(
 def put_secrets(
     connection: Connection[Row], batch_id: int, chunk_number: int, sealed: bytes, at: datetime
 ) -> None:
-    """Store the sealed secrets of a chunk's rows."""
+    """Store the sealed secrets of a chunk's rows; ``at`` = since when we have them."""
     parameters = {
         "batch_id": batch_id,
         "chunk_number": chunk_number,
@@ -102,6 +102,6 @@ def drop_batch_secrets(connection: Connection[Row], batch_id: int) -> None:
 
 
 def drop_old_secrets(connection: Connection[Row], before: datetime) -> list[int]:
-    """Delete the secrets that were stored before a time; give their batches."""
+    """Delete the secrets that we have since before a time; give their batches."""
     rows = connection.execute(_SQL["drop_old_secrets"], {"before": before}).fetchall()
     return sorted({int(row[0]) for row in rows})

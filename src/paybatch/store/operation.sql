@@ -143,7 +143,7 @@ INSERT INTO tally (
 -- Counts and sums of a batch by state, kind, reason and currency.
 SELECT
     kind, state, reason, currency, sum(row_count)::bigint AS row_count,
-    sum(requested_minor)::bigint AS requested_minor, sum(approved_minor)::bigint AS approved_minor
+    sum(requested_minor) AS requested_minor, sum(approved_minor) AS approved_minor
 FROM tally WHERE batch_id = %(batch_id)s
 GROUP BY kind, state, reason, currency
 ORDER BY state, kind, currency, reason;
@@ -171,111 +171,6 @@ LEFT JOIN outcome AS u ON e.merchant_id = u.merchant_id AND e.id = u.id
 WHERE
     e.merchant_id = %(merchant_id)s AND e.reference = ANY(%(references)s) AND e.accepted
     AND coalesce(u.state, 'queued') NOT IN ('rejected', 'cancelled')
-GROUP BY e.reference;
-
--- name: resolve_subjects
--- Finds the payment of every row that acts on one: by id, by the reference of an earlier line of
--- the same file, or by the merchant's only payment with that reference.
-INSERT INTO operation_subject (merchant_id, operation_id, batch_id, payment_id, reason)
-SELECT
-    o.merchant_id, o.id, %(batch_id)s,
-    CASE WHEN here.found = 1 THEN here.id WHEN elsewhere.found = 1 THEN elsewhere.id END,
-    CASE
-        WHEN here.found = 1 OR elsewhere.found = 1 THEN NULL
-        WHEN here.found > 1 OR elsewhere.found > 1 THEN 'reference_ambiguous'
-        ELSE 'reference_unknown'
-    END
-FROM operation AS o
-LEFT JOIN LATERAL (
-    SELECT count(*) AS found, max(e.id) AS id FROM operation AS e
-    WHERE
-        e.merchant_id = o.merchant_id AND e.reference = o.payment_reference AND e.accepted
-        AND e.id BETWEEN %(first_id)s AND o.id - 1 AND e.kind = ANY(%(creating)s)
-) AS here ON TRUE
-LEFT JOIN LATERAL (
-    SELECT count(*) AS found, max(e.id) AS id FROM operation AS e
-    INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
-    WHERE
-        here.found = 0
-        AND e.merchant_id = o.merchant_id AND e.reference = o.payment_reference AND e.accepted
-        AND p.state <> 'declined'
-) AS elsewhere ON TRUE
-WHERE
-    o.merchant_id = ANY(%(merchant_ids)s)
-    AND o.id BETWEEN %(first_id)s AND %(last_id)s
-    AND o.accepted AND o.payment_reference IS NOT NULL;
-
--- name: order_subjects
--- Gives every row whose payment occurs more than once in the file, and the row that makes that
--- payment, to an ordered chunk: one payment in one chunk, a chunk of about chunk_rows rows.
-WITH act AS (
-    SELECT o.merchant_id, o.id, coalesce(o.payment_id, s.payment_id) AS payment_id
-    FROM operation AS o
-    LEFT JOIN operation_subject AS s
-        ON o.merchant_id = s.merchant_id AND o.id = s.operation_id AND s.batch_id = %(batch_id)s
-    WHERE
-        o.merchant_id = ANY(%(merchant_ids)s)
-        AND o.id BETWEEN %(first_id)s AND %(last_id)s
-        AND o.accepted AND coalesce(o.payment_id, s.payment_id) IS NOT NULL
-),
-
-busy AS (
-    SELECT merchant_id, payment_id, count(*) AS acts
-    FROM act
-    GROUP BY merchant_id, payment_id
-    HAVING count(*) > 1 OR payment_id BETWEEN %(first_id)s AND %(last_id)s
-),
-
-placed AS (
-    SELECT
-        merchant_id, payment_id,
-        %(first_chunk)s
-        + (sum(acts) OVER (ORDER BY merchant_id, payment_id) - acts) / %(chunk_rows)s AS place
-    FROM busy
-),
-
-numbered AS (
-    SELECT merchant_id, payment_id, floor(place)::integer AS chunk_number FROM placed
-)
-
-INSERT INTO operation_subject (merchant_id, operation_id, batch_id, payment_id, chunk_number)
-SELECT a.merchant_id, a.id, %(batch_id)s::bigint, a.payment_id, n.chunk_number
-FROM act AS a
-INNER JOIN numbered AS n ON a.merchant_id = n.merchant_id AND a.payment_id = n.payment_id
-UNION ALL
-SELECT
-    n.merchant_id, n.payment_id AS operation_id, %(batch_id)s::bigint, n.payment_id, n.chunk_number
-FROM numbered AS n
-WHERE n.payment_id BETWEEN %(first_id)s AND %(last_id)s
-ON CONFLICT (merchant_id, operation_id) DO UPDATE SET chunk_number = excluded.chunk_number;
-
--- name: ordered_chunks
--- The ordered chunks that were made, with their rows and merchants.
-SELECT
-    chunk_number, count(*) AS row_count,
-    array_agg(DISTINCT merchant_id) AS merchant_ids
-FROM operation_subject
-WHERE batch_id = %(batch_id)s AND chunk_number IS NOT NULL
-GROUP BY chunk_number ORDER BY chunk_number;
-
--- name: has_subjects
--- Whether any row of a batch acts on a payment.
-SELECT EXISTS (
-    SELECT 1 FROM operation AS o
-    WHERE
-        o.merchant_id = ANY(%(merchant_ids)s)
-        AND o.id BETWEEN %(first_id)s AND %(last_id)s
-        AND (o.payment_id IS NOT NULL OR o.payment_reference IS NOT NULL)
-);
-
--- name: payments_of_references
--- How many good payments each of these references has, and the newest of them.
-SELECT e.reference, count(*) AS found, max(e.id) AS id
-FROM operation AS e
-INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
-WHERE
-    e.merchant_id = %(merchant_id)s AND e.reference = ANY(%(references)s) AND e.accepted
-    AND p.state <> 'declined'
 GROUP BY e.reference;
 
 -- name: make_text_month

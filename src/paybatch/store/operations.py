@@ -156,7 +156,7 @@ def row_cells(
     return copy_out(connection, _SQL["row_cells"], parameters, schema)
 
 
-def _join_ranges(connection: Connection[Row]) -> None:
+def join_ranges(connection: Connection[Row]) -> None:
     """Make the planner join ranges of ids by sorting or hashing, until the transaction ends."""
     connection.execute(_SQL["join_ranges"])
 
@@ -175,7 +175,7 @@ def report_range(
         "last_line": lines[1],
         **id_range(batch_id, *lines),
     }
-    _join_ranges(connection)
+    join_ranges(connection)
     return copy_out(connection, _SQL["report_range"], parameters, REPORTED)
 
 
@@ -209,8 +209,13 @@ def insert_tallies(connection: Connection[Row], batch_id: int, tallies: pl.DataF
 
 
 def tallies(connection: Connection[Row], batch_id: int) -> list[dict[str, Any]]:
-    """Give counts and sums of a batch by kind, state, reason and currency."""
-    return _rows(connection, "tallies", {"batch_id": batch_id})
+    """Give counts and sums of a batch by kind, state, reason and currency.
+
+    Sums are numeric in SQL, as they may pass the largest bigint, and whole.
+    """
+    rows = _rows(connection, "tallies", {"batch_id": batch_id})
+    sums = ("requested_minor", "approved_minor")
+    return [{**row, **{name: int(row[name]) for name in sums}} for row in rows]
 
 
 def seen_references(
@@ -229,63 +234,6 @@ def known_references(
     parameters = {"merchant_id": merchant_id, "references": list(references)}
     rows = connection.execute(_SQL["known_references"], parameters).fetchall()
     return {str(row[0]): int(row[1]) for row in rows}
-
-
-def has_subjects(
-    connection: Connection[Row], merchant_ids: Sequence[int], ids: dict[str, int]
-) -> bool:
-    """Tell whether any row of a range of ids acts on a payment."""
-    parameters = {"merchant_ids": list(merchant_ids), **ids}
-    row = connection.execute(_SQL["has_subjects"], parameters).fetchone()
-    return bool(row and row[0])
-
-
-def resolve_subjects(
-    connection: Connection[Row],
-    batch_id: int,
-    merchant_ids: Sequence[int],
-    ids: dict[str, int],
-    creating_kinds: Sequence[str],
-) -> None:
-    """Find the payment of every row that names one by reference."""
-    parameters = {
-        "batch_id": batch_id,
-        "merchant_ids": list(merchant_ids),
-        **ids,
-        "creating": list(creating_kinds),
-    }
-    connection.execute(_SQL["resolve_subjects"], parameters)
-
-
-def order_subjects(
-    connection: Connection[Row],
-    batch_id: int,
-    merchant_ids: Sequence[int],
-    ids: dict[str, int],
-    *,
-    first_chunk: int,
-    chunk_rows: int,
-) -> list[dict[str, Any]]:
-    """Give rows on busy payments to ordered chunks; return chunk_number, row_count, merchants."""
-    parameters = {
-        "batch_id": batch_id,
-        "merchant_ids": list(merchant_ids),
-        **ids,
-        "first_chunk": first_chunk,
-        "chunk_rows": chunk_rows,
-    }
-    _join_ranges(connection)
-    connection.execute(_SQL["order_subjects"], parameters)
-    return _rows(connection, "ordered_chunks", {"batch_id": batch_id})
-
-
-def payments_of_references(
-    connection: Connection[Row], merchant_id: int, references: Sequence[str]
-) -> list[tuple[str, int, int]]:
-    """Give (reference, how many good payments it has, the newest of them)."""
-    parameters = {"merchant_id": merchant_id, "references": list(references)}
-    rows = connection.execute(_SQL["payments_of_references"], parameters).fetchall()
-    return [(str(row[0]), int(row[1]), int(row[2])) for row in rows]
 
 
 def make_text_month(connection: Connection[Row], day: date) -> None:

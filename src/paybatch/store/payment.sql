@@ -21,6 +21,30 @@ COPY (
     FOR UPDATE OF p
 ) TO STDOUT (FORMAT csv);
 
+-- name: lock_free_payments
+-- The same for those that nobody holds.
+COPY (
+    SELECT
+        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
+        encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
+        p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded, p.returned,
+        p.charged_back, p.represented, p.reserved_capture, p.reserved_void, p.reserved_refund
+    FROM payment AS p
+    INNER JOIN
+        unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
+        ON p.merchant_id = w.merchant_id AND p.id = w.id
+    ORDER BY p.merchant_id, p.id
+    FOR UPDATE OF p SKIP LOCKED
+) TO STDOUT (FORMAT csv);
+
+-- name: existing_payments
+-- Which of these payments there are.
+SELECT p.merchant_id, p.id
+FROM payment AS p
+INNER JOIN
+    unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
+    ON p.merchant_id = w.merchant_id AND p.id = w.id;
+
 -- name: make_changes
 -- A table of this connection for the changes of a chunk; a null state stays as it is.
 CREATE TEMPORARY TABLE IF NOT EXISTS amount_change (
@@ -55,8 +79,16 @@ WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
 -- name: get_payment
 -- One payment with what was asked for when it was made.
 SELECT
-    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.is_payout, p.state, p.currency,
-    p.brand, o.masked, o.reference, o.line, o.batch_id, p.business_day, p.authorized, p.released,
+    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.is_payout, p.state,
+    p.currency,
+    p.brand,
+    o.masked,
+    o.reference,
+    o.line,
+    o.batch_id,
+    p.business_day,
+    p.authorized,
+    p.released,
     p.captured, p.cancelled, p.settled, p.refunded, p.returned, p.charged_back, p.represented,
     p.reserved_capture, p.reserved_void, p.reserved_refund, p.created_at
 FROM payment AS p
@@ -64,6 +96,11 @@ INNER JOIN merchant AS m ON p.merchant_id = m.id
 INNER JOIN gate AS g ON p.merchant_id = g.merchant_id AND p.gate_id = g.id
 INNER JOIN operation AS o ON p.merchant_id = o.merchant_id AND p.id = o.id
 WHERE p.merchant_id = ANY(%(merchant_ids)s) AND p.id = %(id)s;
+
+-- name: merchants_of_payments
+-- Whose these payments are, among some merchants.
+SELECT p.id, p.merchant_id FROM payment AS p
+WHERE p.merchant_id = ANY(%(merchant_ids)s) AND p.id = ANY(%(payment_ids)s);
 
 -- name: payments_by_reference
 -- The payments whose row carried a reference, newest first.

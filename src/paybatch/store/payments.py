@@ -53,11 +53,30 @@ def lock_payments(connection: Connection[Row], keys: pl.DataFrame) -> pl.DataFra
 
     Returns the payments that exist, shaped as ``LOCKED``.
     """
-    parameters = {
+    return copy_out(connection, _SQL["lock_payments"], _listed(keys), LOCKED)
+
+
+def lock_free_payments(
+    connection: Connection[Row], keys: pl.DataFrame
+) -> tuple[pl.DataFrame, set[tuple[int, int]]]:
+    """Lock those payments that nobody holds, without waiting.
+
+    Returns them, shaped as ``LOCKED``, and the keys of those that somebody else holds.
+    """
+    locked = copy_out(connection, _SQL["lock_free_payments"], _listed(keys), LOCKED)
+    if locked.height == keys.height:
+        return locked, set()
+    rows = connection.execute(_SQL["existing_payments"], _listed(keys)).fetchall()
+    existing = {(int(row[0]), int(row[1])) for row in rows}
+    return locked, existing - set(locked[["merchant_id", "payment_id"]].iter_rows())
+
+
+def _listed(keys: pl.DataFrame) -> dict[str, list[int]]:
+    """Give payments by ``merchant_id, payment_id`` as parameters of a statement."""
+    return {
         "merchant_ids": keys["merchant_id"].to_list(),
         "payment_ids": keys["payment_id"].to_list(),
     }
-    return copy_out(connection, _SQL["lock_payments"], parameters, LOCKED)
 
 
 def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
@@ -80,6 +99,15 @@ def get_payment(
     parameters = {"merchant_ids": list(merchant_ids), "id": payment_id}
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL["get_payment"], parameters).fetchone()
+
+
+def merchants_of_payments(
+    connection: Connection[Row], merchant_ids: Sequence[int], payment_ids: Sequence[int]
+) -> dict[int, int]:
+    """Give the merchant of each of these payments that one of these merchants has."""
+    parameters = {"merchant_ids": list(merchant_ids), "payment_ids": list(payment_ids)}
+    rows = connection.execute(_SQL["merchants_of_payments"], parameters).fetchall()
+    return {int(row[0]): int(row[1]) for row in rows}
 
 
 def payments_by_reference(

@@ -121,8 +121,10 @@ CREATE TABLE batch (
     created_at timestamptz NOT NULL,
     released_at timestamptz,
     finished_at timestamptz,
-    CHECK ((state IN ('refused', 'cancelled', 'completed')) = (finished_at IS NOT NULL))
+    CHECK ((state IN ('refused', 'cancelled', 'completed')) = (finished_at IS NOT NULL)),
+    CONSTRAINT batch_key_ends CHECK (finished_at IS NULL OR wrapped_key IS NULL)
 );
+CREATE INDEX batch_unfinished ON batch (id) WHERE finished_at IS NULL;
 -- The same bytes from the same sender only once, also for two uploads at the same moment. A batch
 -- that was refused or cancelled before it sent anything lets go of its content; --again takes the
 -- next occurrence.
@@ -328,13 +330,24 @@ CREATE TABLE row_text (
 CREATE INDEX row_text_line ON row_text (batch_id, line);
 CREATE TABLE row_text_default PARTITION OF row_text DEFAULT;
 
--- Makes the partition of a month, if it is not there.
+-- Makes the partitions of a month and of the one after it, where they are not there. A row must
+-- never fall into the default partition: its month could not be made any more.
 CREATE FUNCTION make_row_text_month(month date) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    first date;
+    partition text;
 BEGIN
-    EXECUTE format(
-        'CREATE TABLE IF NOT EXISTS %I PARTITION OF row_text FOR VALUES FROM (%L) TO (%L)',
-        'row_text_' || to_char(month, 'YYYY_MM'), month, month + interval '1 month'
-    );
+    FOREACH first IN ARRAY ARRAY[month, (month + interval '1 month')::date] LOOP
+        partition := 'row_text_' || to_char(first, 'YYYY_MM');
+        IF to_regclass(partition) IS NULL THEN
+            -- IF NOT EXISTS does not hold against another one at the same moment.
+            PERFORM pg_advisory_xact_lock(7120310245);
+            EXECUTE format(
+                'CREATE TABLE IF NOT EXISTS %I PARTITION OF row_text FOR VALUES FROM (%L) TO (%L)',
+                partition, first, first + interval '1 month'
+            );
+        END IF;
+    END LOOP;
 END $$;
 
 -- Drops the partitions of the months before a month, and gives their names.
@@ -368,7 +381,8 @@ CREATE TABLE row_error (
 );
 
 -- CVVs of the rows first_line..last_line that have not been sent, sealed together under the
--- batch's data key. Settling a row takes its secret out; the last one takes the block.
+-- batch's data key. Settling a row takes its secret out; the last one takes the block. created_at
+-- is the time when the file came: from then on they may be kept for some hours only.
 CREATE TABLE secret_block (
     batch_id bigint NOT NULL,
     chunk_number integer NOT NULL,
