@@ -82,6 +82,8 @@ def test_a_result_that_cannot_be_written_says_what_to_do(cli: Cli, file: File) -
     assert done.code == 1
     assert "No such file" in done.err
     assert f"paybatch batch results {name} --results PATH" in done.err
+    done = cli("batch", "results", name, "--results", "x" * 300)
+    assert (done.code, "File name too long" in done.err) == (1, True)
 
 
 def test_resume_takes_on_what_was_only_received(cli: Cli, engine: Engine) -> None:
@@ -106,6 +108,21 @@ def test_pause_and_resume(cli: Cli, engine: Engine) -> None:
     paused = cli("batch", "pause", name, "--json")
     assert (paused.code, paused.json["state"]) == (0, "paused")
     assert cli("batch", "resume", name, "--json").json["state"] == "completed"
+
+
+def test_only_unknown_rows_left_ends_with_5(cli: Cli, engine: Engine) -> None:
+    name = released(engine, cli)
+    number = engine.public_ids.decode_one(name, "bat", Shape.NATIVE)
+    assert number is not None
+    move(engine, number, BatchState.WAITING)
+    done = cli("batch", "resume", name, "--json")
+    assert (done.code, done.json["state"]) == (5, "waiting")
+
+
+def test_resume_tells_the_rows_that_it_did(cli: Cli, engine: Engine, file: File) -> None:
+    name = received(engine)
+    assert "3 rows in" in cli("batch", "resume", name).out
+    assert "rows in" not in cli("batch", "resume", name).out, "only the result was written"
 
 
 def test_cancel_sends_nothing_more_and_frees_the_file(cli: Cli, engine: Engine, file: File) -> None:

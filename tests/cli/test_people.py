@@ -3,6 +3,7 @@
 import polars as pl
 import psycopg
 import pytest
+from psycopg import sql
 
 from cli_support import Cli, File
 from paybatch.flow.engine import Engine
@@ -60,6 +61,8 @@ def test_a_gate_has_what_was_said(cli: Cli) -> None:
         (["demo", "x", "--capability", "flying=true"], 1, "several_captures"),
         (["demo", "x", "--capability", "refund_excess_percent=101"], 1, "less than or equal"),
         (["demo", "a b"], 1, "cannot be the name of a gate"),
+        (["demo", NUMBER], 1, "'411111******1111' cannot be the name of a gate"),
+        (["demo", "x", "--zone", "Europe"], 1, "'Europe' is not a time zone"),
     ],
 )
 def test_a_wrong_gate_is_a_sentence(cli: Cli, words: list[str], code: int, said: str) -> None:
@@ -67,6 +70,37 @@ def test_a_wrong_gate_is_a_sentence(cli: Cli, words: list[str], code: int, said:
     assert (done.code, done.out) == (code, "")
     assert said in done.err
     assert len(cli("gate", "list", "--json").json) == 2
+
+
+def test_no_name_holds_a_card_number(
+    cli: Cli, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaced = "4111 1111 1111 1111"
+    for words in (
+        *(["merchant", "add", NUMBER], ["merchant", "add", f"shop-{NUMBER}"]),
+        *(["merchant", "add", "shop", "--title", spaced], ["customer", "add", NUMBER]),
+        *(["merchant", "add", "shop", "--sender", NUMBER], ["gate", "add", "demo", NUMBER]),
+    ):
+        done = cli(*words)
+        assert (done.code, done.out) == (1, "")
+        assert "it holds a card number" in done.err
+        assert "1111 1111" not in done.err
+        assert NUMBER not in done.err
+    monkeypatch.setenv("PAYBATCH_SENDER", NUMBER)  # it would stand in the audit
+    done = cli("gate", "add", "demo", "new")
+    assert (done.code, "PAYBATCH_SENDER is wrong: it holds a card" in done.err) == (1, True)
+    with psycopg.connect(str(engine.settings.database_url)) as connection:
+        for table in ("merchant", "sender", "gate", "customer", "audit"):
+            rows = connection.execute(
+                sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))
+            ).fetchall()
+            assert not {"new", "shop", NUMBER, spaced} & set(str(rows).split("'"))
+
+
+@pytest.mark.parametrize("title", ["x" * 256, "two\nlines", "a\udcff"])
+def test_a_title_stands_on_one_line(cli: Cli, title: str) -> None:
+    done = cli("merchant", "add", "shop", "--title", title)
+    assert (done.code, "cannot be the title of a merchant" in done.err) == (1, True)
 
 
 def test_a_card_is_kept_and_pays(cli: Cli, file: File, engine: Engine) -> None:

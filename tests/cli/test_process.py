@@ -56,6 +56,7 @@ def test_an_interrupted_run_says_how_it_goes_on(cli: Cli, file: File) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode in {0, 130}
     if process.returncode == 130:
+        assert "Interrupted: what is under way is finished first." in said, "at once"
         assert "paybatch batch resume bat_" in said
         batch = said.split("Batch ")[1].split()[0]
         assert paybatch("batch", "resume", batch, "--results", "r.csv").returncode == 0

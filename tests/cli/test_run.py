@@ -22,6 +22,7 @@ def test_a_person_sees_counts_sums_and_the_first_rejected_rows(cli: Cli, file: F
         "total 4",
     ]
     assert any(line.startswith("4 amount_malformed column amount_minor is 1.00") for line in lines)
+    assert "4 rows in" in done.out
     assert "Result: file.results.csv" in lines
     assert Path("file.results.csv").exists()
 
@@ -117,6 +118,41 @@ def test_stop_after_counts_rows_that_fail_a_check(cli: Cli, file: File) -> None:
     assert counts == {"cancelled": 3, "rejected": 1}
 
 
+def test_stop_after_says_why_it_stopped(cli: Cli, file: File) -> None:
+    done = cli("run", file(MIXED), "--policy", "stop-after=1", "--json")
+    why = "One row was rejected, declined or failed, and the policy is stop-after=1."
+    assert done.json["reason"] == why
+    assert f"{why} The rest is cancelled." in cli("batch", "show", done.json["id"]).out
+
+
+def test_every_fault_of_a_row_is_told(cli: Cli, file: File) -> None:
+    header = "kind,amount_minor,currency,card_number,card_expiry\n"
+    done = cli("run", file(f"{header}sale,-1,XXX,4111111111111112,13/25\nsale,1.00,USD,,\n"))
+    rows = [line.split()[:2] for line in done.out.splitlines() if line.startswith("   ")]
+    reasons = ["currency_unknown", "amount_malformed", "number_check_digit", "expiry_malformed"]
+    told = [["2", each] for each in reasons]
+    assert rows == [*told, ["3", "amount_malformed"], ["3", "means_missing"]]
+    result = pl.read_csv("file.results.csv", infer_schema=False)
+    assert result["reason"].to_list() == ["currency_unknown", "amount_malformed"]
+    message = result["message"][0]
+    assert [part.split()[1] for part in message.split("; column ")] == ["currency", *["is"] * 3]
+    assert message.endswith("13/25: write the expiry as MM/YY, for example 09/29")
+
+
+def test_of_very_many_faults_the_first_are_told(cli: Cli, file: File) -> None:
+    names = [*("tax_minor", "surcharge_minor", "tip_minor", "shipping_minor", "amount_minor")]
+    names += ["currency", "card_number", "card_expiry", "card_cvv", "email", "final", "means_rank"]
+    done = cli("run", file(f"kind,{','.join(names)}\nsale{',x' * len(names)}\n"))
+    assert "and 3 more" in done.out
+    assert pl.read_csv("file.results.csv")["message"][0].endswith("; and 3 more")
+
+
+def test_a_short_line_is_told_what_is_allowed(cli: Cli, file: File) -> None:
+    done = cli("run", file("kind,amount_minor,currency\nsale,1\n"))
+    assert "fewer fields than the header (2 found, 3 in the header)" in done.out
+    assert "unknown" not in done.out, "that is an outcome; the row has no kind"
+
+
 def test_the_same_file_is_refused_and_again_carries_it_out(cli: Cli, file: File) -> None:
     first = cli("run", file(GOOD), "--json").json["id"]
     second = cli("run", file(GOOD), "--json")
@@ -131,6 +167,17 @@ def test_the_same_file_is_refused_and_again_carries_it_out(cli: Cli, file: File)
         (["run", "nothing.csv"], "There is no file nothing.csv."),
         (["run", "file.csv", "--policy", "stop-after=0"], "is not one of all-or-none"),
         (["run", "file.csv", "--policy", "some"], "is not one of all-or-none"),
+        (["run", "file.csv", "--policy", "stop-after=\u00b2"], "is not one of all-or-none"),
+        (["run", "file.csv", "--policy", f"stop-after={'9' * 5000}"], "is not one of all-or-none"),
+        (["run", f"{'x' * 300}.csv"], "cannot be read (File name too long)."),
+        (["check", f"{'x' * 300}.csv"], "cannot be read (File name too long)."),
+        (["run", "file.csv", "--results", "x" * 300], "cannot be written to"),
+        (["run", "file.csv", "--results", "/dev/null"], "/dev/null is not a file"),
+        (["batch", "resume", "x", "--results", "no/such.csv"], "There is no folder no"),
+        (["batch", "list", "--limit", "-1"], "--limit"),
+        (["batch", "list", "--limit", "9" * 20], "--limit"),
+        (["card", "list", "--limit", "9" * 20], "--limit"),
+        (["card", "add", "4111111111111111", "--expiry", "12/39"], "extra argument"),
         (["run", "file.csv", "--results", "no/such.csv"], "There is no folder no"),
         (["run", "file.csv", "--results", "."], "is a folder"),
         (["run", "file.csv", "--results", "file.csv"], "take the place of the file"),
@@ -144,6 +191,8 @@ def test_wrong_usage_ends_with_2(bare: Cli, file: File, words: list[str], said: 
     file(GOOD)
     done = bare(*words)
     assert (done.code, said in done.err) == (2, True), done.err
+    assert done.err.startswith("paybatch: ")
+    assert "4111111111111111" not in done.err
 
 
 def test_an_unknown_kind_or_dialect_ends_with_2(cli: Cli, file: File) -> None:
@@ -171,9 +220,19 @@ def test_a_file_that_cannot_be_read_is_refused(cli: Cli, file: File, text: str, 
 
 
 def test_an_unknown_merchant_or_gate_is_a_sentence(cli: Cli, file: File) -> None:
-    assert "no merchant 'x'" in cli("run", file(GOOD), "--merchant", "x").err
-    done = cli("run", file(GOOD), "--gate", "x")
-    assert (done.code, "sandbox, many" in done.err) == (1, True)
+    for command in ("run", "check"):
+        done = cli(command, file(GOOD), "--merchant", "x")
+        assert (done.code, "no merchant 'x'" in done.err) == (2, True)
+        done = cli(command, file(GOOD), "--gate", "x")
+        assert (done.code, "sandbox, many" in done.err) == (2, True)
+
+
+def test_a_sender_without_a_merchant_is_no_wrong_usage(
+    cli: Cli, file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAYBATCH_SENDER", "stranger")
+    done = cli("run", file(GOOD))
+    assert (done.code, "There is no sender 'stranger'" in done.err) == (1, True)
 
 
 def test_a_result_never_takes_the_place_of_its_file(cli: Cli, file: File) -> None:
@@ -181,6 +240,29 @@ def test_a_result_never_takes_the_place_of_its_file(cli: Cli, file: File) -> Non
     done = cli("run", name, "--json")
     assert done.json["results"] == "day.1.results.results.csv"
     assert Path(name).read_text(encoding="utf-8") == GOOD
+
+
+def test_card_numbers_that_a_person_typed_are_not_repeated(cli: Cli, file: File) -> None:
+    number = "4111111111111111"
+    name = file(GOOD, f"day-{number}.csv.gz")
+    ran = cli("run", name, "--json")
+    assert ran.json["results"] == "day-411111xxxxxx1111.results.csv"
+    assert Path(ran.json["results"]).exists()
+    done = [
+        *(cli("run", name, "--again"), cli("run", f"{number}.csv"), cli("payment", "show", number)),
+        *(cli("run", name, "--gate", number), cli("run", name, "--dialect", number)),
+        *(cli("run", name, "--policy", number), cli("batch", "show", number)),
+        *(cli("kinds", number), cli("sample", number), cli(number)),
+        cli("batch", "results", ran.json["id"], "--results", f"{number}.csv"),
+    ]
+    assert all("411111******1111" in each.out + each.err for each in done)
+    assert all(number not in each.out + each.err for each in done)
+
+
+def test_a_word_that_is_not_text_is_a_sentence(cli: Cli) -> None:
+    for words in (["payment", "show"], ["customer", "add", "ada", "--card"]):
+        done = cli(*words, "a\udcff")
+        assert (done.code, "not text" in done.err) == (1, True)
 
 
 def test_control_characters_do_not_reach_the_terminal(cli: Cli, file: File) -> None:

@@ -138,6 +138,8 @@ def test_names_come_in_order_as_written() -> None:
         (b"a,b", "header_only"),
         (b"a,b\n\n  \n", "header_only"),
         (b"\na,b\n1,2\n", "header_blank"),
+        (b'[{"kind": "sale"}]', "not_delimited"),
+        (b"\xef\xbb\xbf<rows>\n<row/>\n</rows>\n", "not_delimited"),
         (b'a,"b\n1,2\n', "unbalanced_quote"),
         (b",".join([b"c"] * 10_000) + b"\n1\n", "too_many_columns"),
         (b"a," + b"b" * 5_000_000 + b"\n1\n", "line_too_long"),

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 import polars as pl
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from paybatch import registry
@@ -71,9 +71,7 @@ FLOORS = {
     **{(kind, "gate_differs", ""): 3 for kind in ("capture", "void", "refund")},
     ("capture", "captured_already", ""): 3,
     ("void", "partial_not_supported", ""): 3,
-    ("void", "settled_already", ""): 1,
     ("refund", "not_settled_yet", ""): 3,
-    ("refund", "nothing_left", ""): 1,
 }
 EXAMPLES_USUAL = 16
 EXAMPLES = int(os.environ.get("PAYBATCH_TEST_EXAMPLES", EXAMPLES_USUAL))  # more = also random
@@ -573,6 +571,7 @@ def test_random_files_do_what_the_model_does(
         deadline=None,
         derandomize=EXAMPLES == EXAMPLES_USUAL,
         database=None,
+        phases=[Phase.generate],  # rows that are drawn by chance do not shrink
         suppress_health_check=list(HealthCheck),
     )
     @given(

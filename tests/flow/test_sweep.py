@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from obstore.exceptions import PermissionDeniedError
+from structlog.testing import capture_logs
 
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import batch as batches
@@ -19,6 +20,7 @@ from paybatch.flow.place import Place
 from paybatch.flow.receive import Request, SeenBeforeError, receive
 from paybatch.store.blobs import BlobsError
 from paybatch.store.database import Connection, Database, DatabaseGoneError, Row
+from paybatch.store.public_ids import Shape
 from tests_support import laws_hold
 
 HEADER = "kind,amount_minor,currency,card_number,card_expiry,card_cvv,reference\n"
@@ -308,3 +310,12 @@ def test_the_worker_folds_the_balances(with_settings: Reengine, place: Place) ->
     worker.take_on_left(engine)
     assert rows_of(engine, deltas) == [(accounts, accounts, debits)]
     assert laws_hold(engine)
+
+
+def test_the_worker_tells_what_changed_by_public_ids(engine: Engine, place: Place) -> None:
+    batch_id = receive(engine, place, file_of(), REQUEST)
+    name = engine.public_ids.encode_one(batch_id, "bat", Shape.NATIVE)
+    for expected in ([{"batch": name, "state": "completed"}], []):
+        with capture_logs() as told:
+            worker.take_on(engine, batch_id)  # the second time a job comes too late
+        assert [{each: line[each] for each in ("batch", "state")} for line in told] == expected

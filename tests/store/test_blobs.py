@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 
 from paybatch.store.blobs import FRAME_BYTES, Blobs, BlobsError
 from paybatch.store.keys import SEAL_BYTES, DataKey, Keys
@@ -124,6 +126,15 @@ def test_a_failing_source_leaves_nothing(blobs: Blobs, key: DataKey, tmp_path: P
         blobs.put_encrypted(NAME, source(), key)
     assert not blobs.exists(NAME)
     assert not list((tmp_path / "blobs").rglob("*.csv*"))
+
+
+def test_a_full_disk_is_named(blobs: Blobs, key: DataKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise GenericError("No space left on device (os error 28)\n\nDebug source:")
+
+    monkeypatch.setattr(obstore, "put", full)
+    with pytest.raises(BlobsError, match="written: No space left on device .os error 28..$"):
+        blobs.put_encrypted(NAME, [b"a"], key)
 
 
 KILLED = """

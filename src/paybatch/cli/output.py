@@ -140,7 +140,8 @@ def sentence_of(error: Exception) -> str | None:
 
 def _setting_sentence(error: ErrorDetails) -> str:
     name = "_".join(str(part) for part in error["loc"]).upper()
-    return f"The setting PAYBATCH_{name} is wrong: {error['msg']}."
+    said = error["msg"].removeprefix("Value error, ")  # pydantic's own word before ours
+    return f"The setting PAYBATCH_{name} is wrong: {said}."
 
 
 def _json_value(value: Any) -> Any:

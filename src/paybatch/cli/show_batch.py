@@ -127,8 +127,7 @@ def show_run(
         f"gate {_gate_words(engine, batch)}")  # fmt: skip
     show_outcomes(engine, batch, outcomes)
     if took.rows:
-        seconds = sum(took.steps.values())
-        say(f"{took.rows:,} rows in {seconds:.1f} s, {took.rows / max(seconds, 0.001):,.0f} rows/s")
+        say(str(took))
     say(f"Result: {path}")
     undone = [state for state in NOT_DONE if state in outcomes]
     if undone and len(outcomes) > 1:

@@ -12,6 +12,12 @@ class Took:
     rows: int
     steps: Mapping[str, float]
 
+    def __str__(self) -> str:
+        seconds = sum(self.steps.values())
+        noun = "row" if self.rows == 1 else "rows"
+        rate = self.rows / max(seconds, 0.001)
+        return f"{self.rows:,} {noun} in {seconds:.1f} s, {rate:,.0f} rows/s"
+
 
 class Steps:
     """Takes the time of steps that follow each other; the first, ``open``, begins at once."""
