@@ -133,7 +133,7 @@ def test_a_full_disk_is_named(blobs: Blobs, key: DataKey, monkeypatch: pytest.Mo
         raise GenericError("No space left on device (os error 28)\n\nDebug source:")
 
     monkeypatch.setattr(obstore, "put", full)
-    with pytest.raises(BlobsError, match="written: No space left on device .os error 28..$"):
+    with pytest.raises(BlobsError, match=r"written: No space left on device \(os error 28\)\.$"):
         blobs.put_encrypted(NAME, [b"a"], key)
 
 

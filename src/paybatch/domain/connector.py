@@ -4,11 +4,12 @@ A connector is one module in ``paybatch.connectors`` with one constant ``CONNECT
 takes a table of calls and yields tables of replies as they come; it may run an event loop inside
 itself and nobody outside sees it.
 
-Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``verb``,
-``amount_minor`` Int64, ``currency``, ``brand``, ``masked``, ``expiry`` Int16 (YYMM), ``cvv``,
-``number`` (only if ``needs_number``), ``test_value`` String (which of the connector's test values
-the number is, in test mode only), ``bank_code``, ``account_type``, ``sec_code``,
-``captured_minor``, ``payment`` Int64, ``payment_test_value`` and the columns named in ``wants``.
+Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``verb``, ``mode``
+(the gate's: ``test`` or ``live``), ``amount_minor`` Int64, ``currency``, ``brand``, ``masked``,
+``expiry`` Int16 (YYMM), ``cvv``, ``number`` (only if ``needs_number``), ``test_value`` String
+(which of the connector's test values the number is, in test mode only), ``bank_code``,
+``account_type``, ``sec_code``, ``captured_minor``, ``payment`` Int64, ``payment_test_value`` and
+the columns named in ``wants``.
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,

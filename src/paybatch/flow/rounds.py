@@ -204,9 +204,10 @@ class Sender:
         return replies
 
     def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
-        """Mark the numbers that are test values of the connector, by their fingerprints."""
+        """Add the gate's mode, and which numbers are test values, by their fingerprints."""
         values = self._test_numbers(gate_id)
-        found = []
+        mode = pl.Series("mode", [self.place.gate(gate_id).mode])
+        found = [mode.new_from_index(0, calls.height)]
         for name, column in (
             ("test_value", "number_id"),
             ("payment_test_value", "payment_number_id"),
