@@ -67,6 +67,7 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
         known(values),
         frozenset(mark for _, _, mark in rules.MARKS if values[mark].any()),
         cards.oldest_good_expiry(now),
+        dialect=layout.dialect.name,
     )
     errors = _failing(layout, place, values, ruled)
     if not (broken.is_empty() and unfit.is_empty()):
