@@ -54,6 +54,7 @@ _COLUMNS = {
 
 _RESPONSE_CODES = {
     Response.APPROVED: "100",
+    Response.CHALLENGED: "100",
     Response.PARTIALLY_APPROVED: "110",
     Response.DECLINED: "200",
     Response.DO_NOT_HONOR: "201",
@@ -75,6 +76,7 @@ _RESPONSE_CODES = {
 _GATEWAY_DECLINE = "300"
 _REASON_CODES = {
     **{reason.value: "220" for reason in Reason if reason.value.startswith("amount_")},
+    **{reason.value: "310" for reason in Reason if reason.value.endswith("_listed")},
     Reason.EXPIRY_PAST: "223",
     Reason.EXPIRY_MALFORMED: "223",
     Reason.CVV_MALFORMED: "225",
@@ -87,6 +89,7 @@ _STATUSES = {
     Status.CAPTURED: "pending_settlement",
     Status.CREDITED: "pending_settlement",
     Status.AUTHORIZED: "authorized",
+    Status.CHALLENGED: "flagged",
     Status.DECLINED: "declined",
     Status.SETTLED: "settled",
     Status.UNKNOWN: "unknown",

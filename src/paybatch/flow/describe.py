@@ -21,6 +21,7 @@ ERRORS = {
     "value": pl.String,
     "message": pl.String,
 }
+NO_ERRORS = pl.DataFrame(schema=ERRORS)
 
 FIELDS: Mapping[str, Field] = registry.fields()
 AMOUNT_COLUMNS = ("amount_minor", "amount", "base_amount_minor")
