@@ -94,6 +94,8 @@ def test_effects_fit_the_subject(kind: Kind) -> None:
 def test_records_fill_columns_of_their_table(kind: Kind) -> None:
     names = {field.name for field in kind.fields}
     assert {field.name for field in kind.reads} <= names
+    kept = {field.name for field in kind.reads}
+    assert not {"comment"} & (names - kept), "a comment that is taken is kept: effects.remark"
     for each in kind.records:
         assert set(each.values) <= set(FACT_COLUMNS[each.fact])
 

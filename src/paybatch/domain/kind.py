@@ -100,7 +100,8 @@ class Kind:
         effects: What an approval changes.
         reads: Those of its fields that the effects read; they come from the row's own text.
         stands_for: Kinds that it acts as, each with the test of the payment that chooses it (the
-            first that holds). Rules, verb, effects and transfers are theirs.
+            first that holds). Rules, verb, effects and transfers are theirs; facts that the kind
+            declares itself are kept beside theirs.
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
         transfers: What an approval moves in the ledger.

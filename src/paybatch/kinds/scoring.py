@@ -10,7 +10,7 @@ import polars as pl
 
 from paybatch.domain import columns, lists, payment
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import Fact, Record
+from paybatch.domain.effects import Fact, Record, remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.text import filled
 
@@ -45,7 +45,9 @@ KIND = Kind(
                 "band": _band,
             },
         ),
+        remark(),
     ),
+    reads=(columns.COMMENT,),
     tells=filled("score {}: {} risk", _score, _band),
     opposite=None,
     permission="list",
