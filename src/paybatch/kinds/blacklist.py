@@ -22,6 +22,7 @@ KIND = Kind(
     amount=AmountRule.NONE,
     faults=lists.one_subject(columns.LISTED),
     statuses=lambda _: frozenset(Status),
+    refusals=lists.without_number,
     effects=(lists.listing(is_listed=True), remark()),
     reads=(columns.EMAIL, columns.CUSTOMER_IP, columns.BIN, columns.LEVEL, columns.COMMENT),
     waits_for_all=True,

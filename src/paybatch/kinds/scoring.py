@@ -35,6 +35,7 @@ KIND = Kind(
     amount=AmountRule.NONE,
     faults=lists.one_subject(_fields),
     statuses=lambda _: payment.KNOWN,
+    refusals=lists.without_number,
     reserves="reserved_refund",
     effects=(
         Record(
