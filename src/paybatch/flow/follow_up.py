@@ -45,6 +45,8 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
             as_written = pl.col(column) if column in rows.columns else pl.lit(None)
             fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
         refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
+    if rows["payment_gate_id"].null_count():
+        fixed = {**_unfixed(rows), **fixed}
     rows = rows.with_columns_seq(left=left, **fixed)
     meant = ["requested_minor", "left"] if whole is None else ["requested_minor", whole, "left"]
     rows = rows.with_columns_seq(amount_minor=pl.coalesce(meant))
@@ -52,6 +54,16 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
     return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal))
+
+
+def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:
+    """Give the columns that gates decide as nulls: rows without a payment have them too."""
+    found = {}
+    for name in rows["act"].drop_nulls().unique():
+        for column, value in registry.kinds()[name].fixed(Capabilities()).items():
+            if column not in rows.columns:
+                found[column] = pl.when(pl.lit(value=False)).then(value)
+    return found
 
 
 def _acts(place: Place, rows: pl.DataFrame) -> pl.Expr:
