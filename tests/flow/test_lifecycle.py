@@ -252,10 +252,9 @@ class Model:
 
     def meant(self, step: Step, payment: Payment) -> int:
         """Give the amount of a row; without one a refund never gives more than was taken."""
-        if step.amount is not None:
-            return step.amount
         taken = payment.kept - payment.refunded
-        return taken if step.kind == "refund" else self.left(step.kind, payment)
+        most = taken if step.kind == "refund" else self.left(step.kind, payment)
+        return most if step.amount is None else step.amount
 
     def lets(self, kind: str, payment: Payment) -> bool:
         return not self.refused_by_status(kind, payment) and self.left(kind, payment) > 0

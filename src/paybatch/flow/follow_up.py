@@ -58,7 +58,7 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:
     """Give the columns that gates decide as nulls: rows without a payment have them too."""
-    found = {}
+    found: dict[str, pl.Expr] = {}
     for name in rows["act"].drop_nulls().unique():
         for column, value in registry.kinds()[name].fixed(Capabilities()).items():
             if column not in rows.columns:
