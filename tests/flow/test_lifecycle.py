@@ -218,7 +218,7 @@ class Model:
         """Take a row that acts on a payment."""
         can = GATES[payment.gate]
         left = self.left(step.kind, payment)
-        amount = left if step.amount is None else step.amount
+        amount = self.meant(step, payment)
         refused = self.refused(step, payment, left)
         if refused:
             return "rejected", refused, None
@@ -236,9 +236,9 @@ class Model:
         can = GATES[payment.gate]
         if step.gate and step.gate != payment.gate:
             return "gate_differs"
-        amount = left if step.amount is None else step.amount
+        amount = self.meant(step, payment)
         by_status = self.refused_by_status(step.kind, payment)
-        if by_status or left <= 0:
+        if by_status or left <= 0 or amount <= 0:
             return by_status or "nothing_left"
         if step.kind == "void" and not can["partial_void"] and amount < left:
             return "partial_not_supported"
@@ -249,6 +249,12 @@ class Model:
 
     def left(self, kind: str, payment: Payment) -> int:
         return int(getattr(self, f"{kind}_left")(payment, GATES[payment.gate]))
+
+    def meant(self, step: Step, payment: Payment) -> int:
+        """Give the amount of a row; without one a refund never gives more than was taken."""
+        taken = payment.kept - payment.refunded
+        most = taken if step.kind == "refund" else self.left(step.kind, payment)
+        return most if step.amount is None else step.amount
 
     def lets(self, kind: str, payment: Payment) -> bool:
         return not self.refused_by_status(kind, payment) and self.left(kind, payment) > 0
