@@ -101,3 +101,26 @@ def test_a_single_call_is_filtered_too(engine: Engine, place: Place) -> None:
     assert (answer["state"], answer["reason"]) == ("rejected", "email_listed")
     assert answer["status"] == "filtered"
     assert caller.call({"kind": "sale", **values})["state"] == "approved"
+
+
+@pytest.mark.parametrize("kind", ["rebill", "duplicate"])
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ({"payment": "first"}, "number_listed"),
+        ({"bin": "411111"}, "bin_listed"),
+        ({"bin": "411111", "level": "gate", "gate": "many"}, "bin_listed"),
+    ],
+)
+def test_what_takes_the_means_of_an_earlier_payment_is_filtered_too(
+    engine: Engine, place: Place, kind: str, listed: dict[str, str], reason: str
+) -> None:
+    met = reasons(engine, place, sale("first", gate="many"), sale("other", "5555555555554444"))
+    assert met == [None, None]
+    assert reasons(engine, place, row("blacklist", **listed)) == [None]
+    again = {"amount_minor": "100", "currency": "USD"}
+    rows = [row(kind, payment=name, reference=f"{name}-2", **again) for name in ("first", "other")]
+    assert reasons(engine, place, *rows) == [reason, None]
+    answer = Caller(engine, place).call({"kind": kind, "payment": "first", **again})
+    assert (answer["state"], answer["reason"]) == ("rejected", reason)
+    assert laws_hold(engine)

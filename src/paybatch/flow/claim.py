@@ -8,6 +8,7 @@ answers are known. So fifty thousand refunds of one payment take a few rounds, a
 the same as one after the other.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -53,10 +54,15 @@ def acting(is_named: pl.Expr) -> pl.Expr:
 
 @dataclass
 class Book:
-    """The payments that a chunk acts on, as they stand now."""
+    """The payments that a chunk acts on, as they stand now.
+
+    ``filtered`` looks calls up on the lists, once it is known whose means they take; None where
+    nothing is listed.
+    """
 
     place: Place
     payments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LOCKED))
+    filtered: Callable[[pl.DataFrame], pl.DataFrame] | None = None
 
     def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Join rows with their payments and judge them."""

@@ -3,9 +3,10 @@
 import polars as pl
 
 from paybatch import registry
+from paybatch.domain.few import chosen
 from paybatch.domain.lists import LISTED
 from paybatch.domain.reasons import sentence_of
-from paybatch.store import facts
+from paybatch.store import facts, numbers
 from paybatch.store.database import Connection, Row
 
 DETAILS = {"email": "email", "ip": "customer_ip"}  # what stands in a row's own text
@@ -23,6 +24,8 @@ def filtered(
     makes = [kind.name for kind in registry.kinds().values() if kind.makes]
     reason = pl.lit(None, pl.String)
     looked = rows.with_columns_seq(card_bin=pl.col("masked").str.head(6))
+    if "bin" in whats:
+        looked = _with_bins(connection, looked)
     for what in reversed(list(LISTED)):
         column, why = LISTED[what]
         if what not in whats or not looked[column].count():
@@ -37,6 +40,18 @@ def filtered(
         is_hit = pl.col("kind").is_in(makes) & hit.fill_null(value=False)
         reason = pl.when(is_hit).then(pl.lit(why.value)).otherwise(reason)
     return looked.with_columns_seq(filtered_by=reason).drop("card_bin")
+
+
+def _with_bins(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
+    """Add the BIN of rows that take their number from an earlier payment."""
+    takes = rows.filter(pl.col("card_bin").is_null() & pl.col("number_id").is_not_null())
+    masks: dict[str, str] = {}
+    for (merchant_id,), own in takes.group_by("merchant_id"):
+        ids = own["number_id"].unique().to_list()
+        found = numbers.known_numbers(connection, int(str(merchant_id)), ids)
+        masks |= dict(found.select_seq("number_id", "masked").iter_rows())
+    bins = chosen(rows["number_id"], masks, pl.String()).str.head(6)
+    return rows.with_columns_seq(card_bin=pl.coalesce("card_bin", bins))
 
 
 def told() -> dict[str, pl.Expr]:

@@ -1,6 +1,7 @@
 """Group: calls that are settled together, from their lines to their answers, in one transaction."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
@@ -83,12 +84,11 @@ class Group:
         absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
         claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
         claim = details.read(claim, wanted)
-        if listed:
-            claim = filters.filtered(connection, claim, listed)
         sender = Sender(self.engine, self.place)
         # Calls of one group may act on the same payment.
         is_ordered = claim["payment_id"].count() > 1
-        book, now = Book(self.place, taken), self.engine.clock()
+        looked_up = partial(filters.filtered, connection, whats=listed) if listed else None
+        book, now = Book(self.place, taken, looked_up), self.engine.clock()
         return in_rounds(book, claim, sender.send, now, is_ordered=is_ordered)
 
     def _answers(self, outcomes: list[pl.DataFrame]) -> dict[int, Answer]:

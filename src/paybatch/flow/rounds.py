@@ -4,8 +4,9 @@ The preview takes the same way, with everything approved and nothing stored.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -68,13 +69,12 @@ def settle_rounds(
     looked = {name for what, name in filters.DETAILS.items() if what in listed}
     rows = _named(work.engine, rows)
     rows = with_details(connection, work.batch, work.place, rows, looked)
-    if listed:
-        rows = filters.filtered(connection, rows, listed)
     rows = rows.with_columns_seq(cvv=_cvvs(work, connection, rows))
     now, lost = work.engine.clock(), rows.filter(_cvv_gone(work.place))
     if not lost.is_empty():
         rows = rows.join(lost, on="id", how="anti", maintain_order="left")
-    book = Book(work.place, locked(connection, rows))
+    looked_up = partial(filters.filtered, connection, whats=listed) if listed else None
+    book = Book(work.place, locked(connection, rows), looked_up)
     sender = Sender(work.engine, work.place)
     is_ordered = chunk.kind == "ordered"
     settled = in_rounds(book, rows, sender.send, now, is_ordered=is_ordered)
@@ -115,6 +115,8 @@ def _in_rounds(
     while not rows.is_empty():
         turn: Round = claim(book, rows)
         refused = turn.refused
+        if book.filtered is not None and not turn.calls.is_empty():
+            turn = replace(turn, calls=book.filtered(turn.calls))
         if not turn.calls.is_empty():
             replies = send(turn.calls)
             done = settle(book.place, turn.calls, replies, now)
