@@ -27,6 +27,7 @@ class Subject(StrEnum):
     NEW_FROM_PAYMENT = "new payment from an earlier one"  # with the means of that one
     PAYMENT = "payment"  # one that is named
     PAYMENT_OR_MEANS = "payment or means"  # one that is named, or what stands in its place
+    GATE = "gate"  # or every gate of a processor
 
 
 class AmountRule(StrEnum):

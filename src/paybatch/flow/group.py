@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from paybatch.domain.few import nulls
-from paybatch.flow import details, filters
+from paybatch.flow import details, filters, phases
 from paybatch.flow.changes import KEY
 from paybatch.flow.claim import Book, acts_on_payment
 from paybatch.flow.engine import Engine
@@ -56,9 +56,14 @@ class Group:
             rows, acts = rows.with_columns_seq(accepted=is_left), acts.filter(is_left)
             operations.copy_outcomes(connection, outcomes)
         operations.copy_operations(connection, rows)
-        settled = self._rounds(connection, taken, acts)
-        if settled:
-            store(self.engine, connection, settled)
+        settled: list[Settled] = []
+        for place, part in enumerate(phases.runs(acts)):
+            # Behind a phase the payments may be others; they are held by this transaction.
+            book = locked(connection, part) if place else taken
+            done = self._rounds(connection, book, part)
+            if done:
+                store(self.engine, connection, done)
+            settled += done
         answers = self._answers([*refused, *(each.outcomes for each in settled)])
         return [held[each] if each in held else answers[each] for each in self.rows["id"]]
 

@@ -4,6 +4,7 @@ With an inline connector the three share one transaction, which also takes the c
 killed when, a chunk is settled wholly or not at all.
 """
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -21,6 +22,7 @@ from paybatch.store import batches, operations
 from paybatch.store.batches import Batch
 from paybatch.store.database import Connection, Row
 
+PHASE_SECONDS = 0.02
 FAULTS = ["rejected", "declined", "failed"]
 
 
@@ -48,9 +50,18 @@ def _work_chunks(work: Work, advance: Advance, stopped: Event) -> None:
             move(work.engine, work.batch.id, BatchState.CANCELLING)
             return
         rows = work_chunk(work)
-        if rows is None:
+        if rows is not None:
+            advance(rows)
+        elif _waits(work):
+            time.sleep(PHASE_SECONDS)  # another worker has the last chunk of a phase
+        else:
             return
-        advance(rows)
+
+
+def _waits(work: Work) -> bool:
+    """Tell whether there are chunks that wait for those of a lower phase."""
+    with work.engine.database.transaction() as connection:
+        return batches.has_later_phase(connection, work.batch.id)
 
 
 def _must_stop(work: Work) -> bool:

@@ -132,7 +132,9 @@ CREATE UNIQUE INDEX batch_content ON batch (sender_id, content_hash, occurrence)
 WHERE holds_content;
 
 -- A part of a batch that is loaded, claimed and settled at once. kind 'range' covers the lines
--- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it.
+-- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it. A chunk
+-- is taken when those of lower phases are done: rows that change a list or a gate are phases of
+-- their own.
 CREATE TABLE chunk (
     batch_id bigint NOT NULL,
     number integer NOT NULL,
@@ -141,12 +143,14 @@ CREATE TABLE chunk (
     last_line bigint NOT NULL,
     merchant_ids integer [] NOT NULL,
     state text COLLATE "C" NOT NULL CHECK (state IN ('loaded', 'done', 'cancelled')),
+    phase integer NOT NULL DEFAULT 0,
     attempt integer NOT NULL DEFAULT 0,
     row_count integer NOT NULL,
     rejected_count integer NOT NULL,
     fault_count integer NOT NULL DEFAULT 0,
     PRIMARY KEY (batch_id, number)
 );
+CREATE INDEX chunk_loaded ON chunk (batch_id, phase, number) WHERE state = 'loaded';
 
 -- What was asked for, as it was accepted. Insert only. merchant_id 0 = a rejected row whose
 -- merchant could not be told; it is kept under its sender.
@@ -381,11 +385,13 @@ CREATE TABLE row_error (
 );
 
 -- CVVs of the rows first_line..last_line that have not been sent, sealed together under the
--- batch's data key. Settling a row takes its secret out; the last one takes the block. created_at
+-- batch's data key; chunk_number is that of the block of lines that they were loaded with. Settling a row takes its secret out; the last one takes the block. created_at
 -- is the time when the file came: from then on they may be kept for some hours only.
 CREATE TABLE secret_block (
     batch_id bigint NOT NULL,
     chunk_number integer NOT NULL,
+    first_line bigint NOT NULL,
+    last_line bigint NOT NULL,
     sealed bytea NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (batch_id, chunk_number)
