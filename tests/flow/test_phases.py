@@ -127,7 +127,7 @@ def test_calls_of_a_group_keep_their_order(
         *(buys, {"kind": "blacklist", **lists}, buys),
         *({"kind": "unblacklist", **lists}, buys, buys),
     ]
-    answers = caller._settle(calls, waits=False)  # noqa: SLF001 - as a group
+    answers = caller._settle(calls, waits=False)
     assert [each["reason"] for each in answers if isinstance(each, dict)] == [
         *(None, None, "number_listed", None, None, None)
     ]
@@ -135,7 +135,6 @@ def test_calls_of_a_group_keep_their_order(
 
 
 def test_runs_of_rows() -> None:
-    import polars as pl  # noqa: PLC0415
 
     kinds = ["sale", "blacklist", "blacklist", "unblacklist", "sale", "refund"]
     parts = [part["kind"].to_list() for part in runs(pl.DataFrame({"kind": kinds}))]

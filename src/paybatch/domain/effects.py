@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import polars as pl
 
+from paybatch.domain.connector import Verb
+
 
 def is_challenged() -> pl.Expr:
     """Tell which operations were approved and are held by their fraud score."""
@@ -64,4 +66,19 @@ class Record:
     when: pl.Expr = field(default_factory=lambda: pl.lit(value=True))
 
 
-Effect = NewPayment | ChangePayment | Record
+@dataclass(frozen=True, slots=True)
+class CloseDay:
+    """Everything that is due at the gates is settled, and their next business day is opened.
+
+    ``verb`` is asked of those connectors that have it.
+    """
+
+    verb: Verb = Verb.CLOSE_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockGate:
+    """Gates that a close of day left closing are open again."""
+
+
+Effect = NewPayment | ChangePayment | Record | CloseDay | UnlockGate

@@ -13,7 +13,14 @@ import polars as pl
 
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import ChangePayment, Effect, NewPayment, Record
+from paybatch.domain.effects import (
+    ChangePayment,
+    CloseDay,
+    Effect,
+    NewPayment,
+    Record,
+    UnlockGate,
+)
 from paybatch.domain.fields import Field
 from paybatch.domain.ledger import Transfer
 from paybatch.domain.payment import Status
@@ -159,6 +166,19 @@ class Kind:
     def changes(self) -> ChangePayment | None:
         """The effect by which it changes its payment, if it does."""
         return next((each for each in self.effects if isinstance(each, ChangePayment)), None)
+
+    @property
+    def gate_effect(self) -> CloseDay | UnlockGate | None:
+        """The effect by which it changes gates, if it does."""
+        mine = (each for each in self.effects if isinstance(each, CloseDay | UnlockGate))
+        return next(mine, None)
+
+    @property
+    def verbs(self) -> frozenset[Verb]:
+        """What it may ask of a connector."""
+        own = frozenset() if self.verb is None else frozenset({self.verb})
+        closes = self.gate_effect
+        return own | {closes.verb} if isinstance(closes, CloseDay) else own
 
     @property
     def records(self) -> tuple[Record, ...]:

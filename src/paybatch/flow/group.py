@@ -1,15 +1,16 @@
 """Group: calls that are settled together, from their lines to their answers, in one transaction."""
 
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from paybatch.domain.few import nulls
-from paybatch.flow import details, filters, phases
+from paybatch.flow import details, filters, gates, phases
 from paybatch.flow.changes import KEY
 from paybatch.flow.claim import Book, acts_on_payment
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, refreshed
 from paybatch.flow.rounds import Sender, in_rounds, locked
 from paybatch.flow.settle import Settled, store
 from paybatch.flow.shaping import Origin, rejected, replayed
@@ -60,7 +61,8 @@ class Group:
         for place, part in enumerate(phases.runs(acts)):
             # Behind a phase the payments may be others; they are held by this transaction.
             book = locked(connection, part) if place else taken
-            done = self._rounds(connection, book, part)
+            group = self if not place else replace(self, place=refreshed(connection, self.place))
+            done = group._rounds(connection, book, part)
             if done:
                 store(self.engine, connection, done)
             settled += done
@@ -82,12 +84,11 @@ class Group:
         """Take calls through claim, send and settle; ``taken`` are the payments they act on."""
         if rows.is_empty():
             return []
+        if gates.acts_on_gates(rows):
+            return gates.worked(self.engine, connection, self.place, _detailed(self.place, rows))
         listed = filters.kinds_of_lists(connection)
-        wanted = details.wanted(self.place, rows)
-        wanted |= {name for what, name in filters.DETAILS.items() if what in listed}
-        absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
-        claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
-        claim = details.read(claim, wanted)
+        looked = {name for what, name in filters.DETAILS.items() if what in listed}
+        claim = _detailed(self.place, rows, looked)
         if listed:
             claim = filters.filtered(connection, claim, listed)
         sender = Sender(self.engine, self.place)
@@ -113,6 +114,16 @@ class Group:
             }
             for row, operation, payment in zip(rows, *names, strict=True)
         }
+
+
+def _detailed(
+    place: Place, rows: pl.DataFrame, more: AbstractSet[str] = frozenset()
+) -> pl.DataFrame:
+    """Give rows as a claim takes them, with their CVVs and the details that are wanted of them."""
+    wanted = details.wanted(place, rows) | more
+    absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
+    claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
+    return details.read(claim, wanted)
 
 
 def _locked(

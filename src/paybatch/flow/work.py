@@ -6,6 +6,7 @@ killed when, a chunk is settled wholly or not at all.
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import polars as pl
@@ -14,7 +15,7 @@ from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import receive
 from paybatch.flow.accept import Advance
 from paybatch.flow.engine import Engine, move
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, refreshed
 from paybatch.flow.rounds import Work, claimed, settle_rounds
 from paybatch.flow.settle import Settled, store
 from paybatch.flow.tallies import left_queue, tally
@@ -80,6 +81,8 @@ def work_chunk(work: Work) -> int | None:
         chunk = batches.take_chunk(connection, work.batch.id)
         if chunk is None:
             return None
+        if chunk.phase:  # a row of the batch may have closed the day of a gate
+            work = replace(work, place=refreshed(connection, work.place))
         rows = claimed(connection, work.batch, chunk)
         settled = settle_rounds(work, connection, chunk, rows)
         faults = 0
