@@ -21,6 +21,7 @@ import polars as pl
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from conftest import gate_values
 from paybatch import registry
 from paybatch.domain.kind import Subject
 from paybatch.domain.reasons import PRECEDENCE
@@ -537,16 +538,7 @@ def add_gates(engine: Engine) -> None:
     with engine.database.transaction() as connection:
         directory.add_merchant(connection, "model", "Model", "local")
         for name, capabilities in GATES.items():
-            values = {
-                "merchant": "model",
-                "name": name,
-                "connector": "sandbox",
-                "mode": "test",
-                "currencies": ["USD"],
-                "zone": "UTC",
-                "cut_off": "00:00",
-                "capabilities": json.dumps(capabilities),
-            }
+            values = gate_values(name, merchant="model", capabilities=json.dumps(capabilities))
             directory.add_gate(connection, values)
 
 

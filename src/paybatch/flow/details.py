@@ -9,6 +9,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.few import distinct
 from paybatch.domain.masking import mask_cells
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.place import Place
@@ -20,7 +21,7 @@ from paybatch.store.database import Connection, Row
 def wanted(place: Place, rows: pl.DataFrame) -> set[str]:
     """Name the details that the gates' connectors or the effects of the rows' kinds read."""
     asked = {name for gate in place.gates for name in place.connector(gate.id).wants}
-    return asked | read_by(rows["kind"].unique().to_list())
+    return asked | read_by(distinct(rows["kind"]))
 
 
 def read_by(kinds: Iterable[str]) -> set[str]:
@@ -32,9 +33,13 @@ def read_by(kinds: Iterable[str]) -> set[str]:
 
 
 def read(rows: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
-    """Read the texts of details as what they are; no text shows a card number."""
+    """Read the texts of details as what they are; no text shows a card number.
+
+    Columns without any value stay as they are.
+    """
+    given = [name for name in sorted(names) if rows[name].count()]
     return rows.with_columns_seq(
-        FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in sorted(names)
+        FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in given
     )
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import cards, fields, money
 from paybatch.domain.columns import NEW_PAYMENT
-from paybatch.domain.few import chosen, nulls, without
+from paybatch.domain.few import chosen, distinct, nulls, without
 from paybatch.domain.masking import mask_account, mask_number, masked_cells
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
@@ -35,7 +35,7 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
 
     ``texts`` come with ``payment_id`` and ``owner_id`` (`owners.find_owners`).
     """
-    needed = _needed(frozenset(texts["kind"].drop_nulls().unique().to_list()))
+    needed = _needed(frozenset(distinct(texts["kind"])))
     absent = [name for name in needed if name not in texts.columns]
     frame = _placed(place, texts.hstack(nulls(absent, pl.String(), texts.height)))
     frame = _with_gates(place, frame)
@@ -74,7 +74,7 @@ def _unread(given: frozenset[str], height: int) -> list[pl.Series]:
 @cache
 def _read(given: frozenset[str]) -> list[pl.Expr]:
     """Read every value that stands in one column; ``given`` columns have any."""
-    found = [_minor(name).alias(f"{name}_value") for name in PARTS if name in given]
+    found = [_part(name, given).alias(f"{name}_value") for name in PARTS if name in given]
     found.append(pl.coalesce("currency", "gate_currency").alias("currency_code"))
     if "card_expiry" in given:
         found.append(fields.EXPIRY.read(pl.col("card_expiry")).alias("expiry"))
@@ -103,7 +103,7 @@ def harmless(engine: Engine, values: pl.DataFrame) -> pl.DataFrame:
     and currencies that do not exist go: anything may have been typed there.
     """
     kept = {name: kept_names(engine, values[name]) for name in NAMES if values[name].count()}
-    values = values.with_columns_seq(**kept)
+    values = values.with_columns_seq(**kept) if kept else values
     bad = pl.col("reason").is_not_null()
     if values["reason"].null_count() == values.height:
         return values
@@ -129,6 +129,8 @@ def kept_names(engine: Engine, names: pl.Series) -> pl.Series:
     A name that had to be masked gets a keyed mark of the whole: ``411111******1111#9f...``.
     """
     masked = masked_cells(names)
+    if masked is names:
+        return names
     places = (masked != names).fill_null(value=False).arg_true()
     if places.is_empty():
         return names
@@ -196,18 +198,21 @@ def _requested(given: frozenset[str]) -> pl.Expr:
     if "amount" in given:
         found.append(money.minor_from_decimal(pl.col("amount"), pl.col("exponent")))
     if "base_amount_minor" in given:
-        found.append(_minor("base_amount_minor") + _surcharge() + _tax())
+        added = [pl.col(f"{name}_value").fill_null(0) for name in _EXEMPTIONS]
+        found.append(_minor("base_amount_minor") + pl.sum_horizontal(added))
     return pl.coalesce(found).alias("requested_minor")
 
 
-def _surcharge() -> pl.Expr:
-    exempt = (pl.col("surcharge_exempt") == "true").fill_null(value=False)
-    return pl.when(exempt).then(0).otherwise(pl.col("surcharge_minor_value").fill_null(0))
+# What a base amount grows by, and the column that says that it does not.
+_EXEMPTIONS = {"surcharge_minor": "surcharge_exempt", "tax_minor": "tax_exempt"}
 
 
-def _tax() -> pl.Expr:
-    exempt = (pl.col("tax_exempt") == "true").fill_null(value=False)
-    return pl.when(exempt).then(0).otherwise(pl.col("tax_minor_value").fill_null(0))
+def _part(name: str, given: frozenset[str]) -> pl.Expr:
+    """Read a part of the amount; one that a base amount is exempt of is none."""
+    if name not in _EXEMPTIONS or "base_amount_minor" not in given:
+        return _minor(name)
+    exempt = pl.col("base_amount_minor").is_not_null() & (pl.col(_EXEMPTIONS[name]) == "true")
+    return pl.when(exempt.fill_null(value=False)).then(0).otherwise(_minor(name))
 
 
 def _masked(given: frozenset[str]) -> pl.Expr:
