@@ -122,7 +122,8 @@ def _changes(kind: Kind) -> Iterator[str]:
     for each in kind.records:
         yield f"a row of `{each.fact.value}` is kept"
     if isinstance(kind.gate_effect, CloseDay):
-        yield "of every one at the gates: `settled`, `refund_settled`; a row of `settlement` is kept"
+        yield "of every one at the gates: `settled`, `refund_settled`"
+        yield "a row of `settlement` is kept"
 
 
 def _transfers(kind: Kind) -> Iterator[str]:

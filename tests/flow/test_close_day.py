@@ -1,5 +1,6 @@
 """Close of day: what is due becomes settled, once, and the books and the totals say the same."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -256,3 +257,21 @@ def test_calls_of_a_group_see_a_close_between_them(engine: Engine, place: Place)
     assert told == ["approved", "approved", "settled_already", "approved"]
     assert settled(engine)[0][4:6] == (1, 900)
     assert laws_hold(engine)
+
+
+def test_closes_at_once_settle_everything_once(engine: Engine, place: Place) -> None:
+    ran(engine, place, *(sale(f"r{n}", 100 + n) for n in range(40)))
+    callers = [Caller(engine, place) for _ in range(4)]
+    wanted = {"kind": "close_day", "processor": "sandbox"}
+    refund = {"kind": "refund", "amount_minor": "1"}
+    calls = [wanted, *({**refund, "payment": f"r{n}"} for n in range(8)), wanted]
+    with ThreadPoolExecutor(8) as pool:
+        done = [pool.submit(caller.call, values) for values in calls for caller in callers]
+        answers = [each.result() for each in done]
+    assert {each["state"] for each in answers} == {"approved"}
+    ran(engine, place, close())
+    kept = [each for each in settled(engine) if each[0] == "sandbox"]
+    assert [each[1] for each in kept] == list(range(1, 10))
+    assert sum(each[5] for each in kept) == sum(range(100, 140))
+    assert sum(each[7] for each in kept) == 32
+    assert balances(engine)["receivable"] == 0

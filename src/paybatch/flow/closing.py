@@ -27,20 +27,33 @@ from paybatch.store.settlements import Totals
 ANSWER = ("response", "processor_code", "processor_text", "approval_code")
 _EXPECTED = ("sale_count", "sale_minor", "refund_count", "refund_minor")
 _CALLED = {
-    "operation": pl.Int64(), "key": pl.String(), "verb": pl.String(), "mode": pl.String(),
-    "amount_minor": pl.Int64(), "currency": pl.String(), "sale_count": pl.Int64(),
-    "refund_count": pl.Int64(), "refund_minor": pl.Int64(),
+    "operation": pl.Int64(),
+    "key": pl.String(),
+    "verb": pl.String(),
+    "mode": pl.String(),
+    "amount_minor": pl.Int64(),
+    "currency": pl.String(),
+    "sale_count": pl.Int64(),
+    "refund_count": pl.Int64(),
+    "refund_minor": pl.Int64(),
 }
 # Columns of every call; a close of day has no means.
 _NO_MEANS = {
     **dict.fromkeys(("brand", "masked", "cvv", "test_value", "bank_code"), pl.String()),
     **dict.fromkeys(("account_type", "sec_code", "payment_test_value"), pl.String()),
-    "expiry": pl.Int16(), "captured_minor": pl.Int64(), "payment": pl.Int64(),
+    "expiry": pl.Int16(),
+    "captured_minor": pl.Int64(),
+    "payment": pl.Int64(),
 }
 _MOVED = {
-    "merchant_id": pl.Int32(), "gate_id": pl.Int32(), "currency": pl.String(),
-    "operation_id": pl.Int64(), "number": pl.Int16(), "debit": pl.String(),
-    "credit": pl.String(), "amount_minor": pl.Int64(),
+    "merchant_id": pl.Int32(),
+    "gate_id": pl.Int32(),
+    "currency": pl.String(),
+    "operation_id": pl.Int64(),
+    "number": pl.Int16(),
+    "debit": pl.String(),
+    "credit": pl.String(),
+    "amount_minor": pl.Int64(),
 }
 
 

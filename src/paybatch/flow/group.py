@@ -59,15 +59,23 @@ class Group:
         operations.copy_operations(connection, rows)
         settled: list[Settled] = []
         for place, part in enumerate(phases.runs(acts)):
-            # Behind a phase the payments may be others; they are held by this transaction.
-            book = locked(connection, part) if place else taken
-            group = self if not place else replace(self, place=refreshed(connection, self.place))
-            done = group._rounds(connection, book, part)
+            done = (
+                self._behind(connection, part) if place else self._rounds(connection, taken, part)
+            )
             if done:
                 store(self.engine, connection, done)
             settled += done
         answers = self._answers([*refused, *(each.outcomes for each in settled)])
         return [held[each] if each in held else answers[each] for each in self.rows["id"]]
+
+    def _behind(self, connection: Connection[Row], rows: pl.DataFrame) -> list[Settled]:
+        """Take calls through their rounds that stand behind a phase of their group.
+
+        What that changed is read again; the payments are held by this transaction.
+        """
+        payments.forget_changes(connection)
+        group = replace(self, place=refreshed(connection, self.place))
+        return group._rounds(connection, locked(connection, rows), rows)  # noqa: SLF001 - its own
 
     def _refused(self, connection: Connection[Row], rows: pl.DataFrame) -> list[pl.DataFrame]:
         """Give the outcomes of calls that failed a check, or whose key was used before."""

@@ -1,4 +1,4 @@
-"""Close_day: settle everything that is due at a gate, or at every gate of a processor.
+"""Close day: settle everything that is due at a gate, or at every gate of a processor.
 
 When: the day's business is done. Captures that are not settled become settled, and so do refunds
 and payouts: they move from receivable to clearing and can no longer be voided. Each gate gets a

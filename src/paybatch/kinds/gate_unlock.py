@@ -1,4 +1,4 @@
-"""Gate_unlock: open a gate again that a close of day left closing.
+"""Gate unlock: open a gate again that a close of day left closing.
 
 When: the processor did not take the close of a gate's day, and a person has found out why. After
 it the day can be closed once more. A gate that is open stays open.

@@ -12,7 +12,8 @@ COPY (
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
-        p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture, p.reserved_void, p.reserved_refund
+        p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
+        p.reserved_void, p.reserved_refund
     FROM payment AS p
     INNER JOIN
         unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
@@ -28,7 +29,8 @@ COPY (
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
-        p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture, p.reserved_void, p.reserved_refund
+        p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
+        p.reserved_void, p.reserved_refund
     FROM payment AS p
     INNER JOIN
         unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
@@ -76,6 +78,10 @@ UPDATE payment AS p SET
     state = coalesce(c.state, p.state)
 FROM amount_change AS c
 WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
+
+-- name: forget_changes
+-- Drops the table of changes: the transaction goes on with others.
+DROP TABLE IF EXISTS amount_change;
 
 -- name: get_payment
 -- One payment with what was asked for when it was made.

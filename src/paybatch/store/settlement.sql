@@ -66,7 +66,7 @@ INSERT INTO settlement (
 SELECT
     s.gate_id, s.number, s.business_day, s.currency, s.sale_count, s.sale_minor, s.refund_count,
     s.refund_minor, s.net_minor, s.response, s.processor_code, s.processor_text, s.approval_code,
-    s.operation_id, s.created_at
+    s.created_at
 FROM settlement AS s
 INNER JOIN gate AS g
     ON s.merchant_id = g.merchant_id AND s.gate_id = g.id AND s.number = g.close_count

@@ -136,9 +136,9 @@ CREATE UNIQUE INDEX batch_content ON batch (sender_id, content_hash, occurrence)
 WHERE holds_content;
 
 -- A part of a batch that is loaded, claimed and settled at once. kind 'range' covers the lines
--- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it. A chunk
--- is taken when those of lower phases are done: rows that change a list or a gate are phases of
--- their own.
+-- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it. A
+-- chunk is taken when those of lower phases are done: rows that change a list or a gate are phases
+-- of their own.
 CREATE TABLE chunk (
     batch_id bigint NOT NULL,
     number integer NOT NULL,
@@ -416,8 +416,9 @@ CREATE TABLE row_error (
 );
 
 -- CVVs of the rows first_line..last_line that have not been sent, sealed together under the
--- batch's data key; chunk_number is that of the block of lines that they were loaded with. Settling a row takes its secret out; the last one takes the block. created_at
--- is the time when the file came: from then on they may be kept for some hours only.
+-- batch's data key; chunk_number is that of the block that they were loaded with. Settling a row
+-- takes its secret out; the last one takes the block. created_at is the time when the file came:
+-- from then on they may be kept for some hours only.
 CREATE TABLE secret_block (
     batch_id bigint NOT NULL,
     chunk_number integer NOT NULL,
