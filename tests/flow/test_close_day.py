@@ -275,3 +275,23 @@ def test_closes_at_once_settle_everything_once(engine: Engine, place: Place) -> 
     assert sum(each[5] for each in kept) == sum(range(100, 140))
     assert sum(each[7] for each in kept) == 32
     assert balances(engine)["receivable"] == 0
+
+
+def test_all_or_none_takes_a_close_too(engine: Engine, place: Place) -> None:
+    rows = [sale("a", 100), act("refund", "a", "10"), close(), act("refund", "a", "20"), close()]
+    text = HEADER + "".join(f"{each}\n" for each in rows)
+    result = run(engine, place, text, policy="all-or-none")
+    assert result["outcome"].to_list() == ["approved"] * 5
+    assert [each[4:8] for each in settled(engine)] == [(1, 100, 1, 10), (0, 0, 1, 20)]
+
+
+def test_a_gate_whose_connector_is_not_installed_is_not_closed(
+    engine: Engine, place: Place
+) -> None:
+    with engine.database.transaction() as connection:
+        connection.execute("UPDATE gate SET connector = 'elsewhere' WHERE name = 'many'")
+    told = ran(
+        engine, find_place(engine, "local"), close("many"), row("close_day", processor="elsewhere")
+    )
+    assert [reason for _, reason, _ in told] == ["not_supported"] * 2
+    assert settled(engine) == []

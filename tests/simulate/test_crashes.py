@@ -103,7 +103,7 @@ def test_a_crash_between_phases_changes_nothing(worlds: Worlds, threads: int) ->
     assert [row[6:9] for row in wanted["settlement"]] == [(8, 3185, 0), (0, 0, 0), (1, 70, 1)]
     states = [row[2] for row in wanted["outcome"] if row[1] >> 30 == 2]
     assert states.count("rejected") == 2, "the sale of a listed card, the void of a settled one"
-    for crash_at, name in enumerate(names, start=1):
+    for crash_at, name in list(enumerate(names, start=1))[threads :: 2 + threads]:
         if name != BEFORE or threads > 1:
             world = worlds()
             live(world, "valid-rows", settings, [crash_at, crash_at // 2 + 1], source)

@@ -134,7 +134,7 @@ class Caller:
         group = Group(engine, place, origin, rows)
         with engine.database.transaction() as connection:
             answers = group.settle(connection, waits=waits)
-        if gates.acts_on_gates(rows):
+        if gates.change_gates(rows):
             self._placed_at -= 2 * PLACE_AGE_MAX  # the next call sees the gates as they are now
         return answers
 

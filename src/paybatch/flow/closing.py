@@ -11,12 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from paybatch import registry
 from paybatch.domain.connector import Connector
 from paybatch.domain.effects import CloseDay
 from paybatch.domain.ledger import Account
 from paybatch.domain.money import decimal_text
 from paybatch.domain.reasons import Reason
+from paybatch.flow.place import Place
 from paybatch.flow.replies import check_inline, held
 from paybatch.flow.settle import business_day
 from paybatch.store import settlements
@@ -96,18 +96,25 @@ class _Day:
 
 def close(
     connection: Connection[Row],
+    place: Place,
     gates: Sequence[Gate],
     row: Mapping[str, Any],
+    *,
     effect: CloseDay,
     now: datetime,
 ) -> Closed:
     """Close the day of gates of one merchant; ``row`` is the operation with its details.
 
     Raises:
-        RefusedError: A gate is closing, or the totals are not those that the row expects.
+        RefusedError: A gate is closing or its connector is not installed, or the totals are not
+            those that the row expects.
         ConnectorError: A connector does not keep its contract.
     """
     merchant_id, ids = gates[0].merchant_id, [gate.id for gate in gates]
+    connectors = {gate.id: place.connector(gate.id) for gate in gates}
+    absent = sorted(gate.name for gate in gates if not connectors[gate.id].verbs)
+    if absent:
+        raise RefusedError(Reason.NOT_SUPPORTED, "gate", ", ".join(absent))
     states = {each.id: each for each in settlements.lock_gates(connection, merchant_id, ids)}
     stuck = sorted(gate.name for gate in gates if states[gate.id].state != "open")
     if stuck:
@@ -121,7 +128,8 @@ def close(
                 state = states[gate.id]
                 day = business_day(replace(gate, business_day=state.business_day), now)
                 totals = _of_gate(gate, due)
-                answers = [_asked(gate, row["id"], each, effect) for each in totals]
+                asked = _Asked(gate, connectors[gate.id], row["id"], effect)
+                answers = [_answer(asked, each) for each in totals]
                 days.append(_Day(gate, day, state.close_count + 1, totals, answers))
     except _DeclinedError as error:
         settlements.set_gate_state(connection, merchant_id, ids, "closing")
@@ -158,41 +166,47 @@ def _of_gate(gate: Gate, due: list[Totals]) -> list[Totals]:
     return [found.get(name, Totals(gate_id=gate.id, currency=name)) for name in names]
 
 
-def _asked(
-    gate: Gate, operation: int, totals: Totals, effect: CloseDay
-) -> Mapping[str, str | None]:
+@dataclass(frozen=True)
+class _Asked:
+    """What the calls about a gate have in common."""
+
+    gate: Gate
+    connector: Connector
+    operation: int
+    effect: CloseDay
+
+
+def _answer(asked: _Asked, totals: Totals) -> Mapping[str, str | None]:
     """Tell a gate's processor its totals, where the connector can; give the answer.
 
     Raises:
         _DeclinedError: It does not take them.
     """
-    connector = registry.connectors()[gate.connector]
-    if effect.verb not in connector.verbs:
+    connector = asked.connector
+    if asked.effect.verb not in connector.verbs:
         return {**dict.fromkeys(ANSWER), "response": "approved"}
     check_inline(connector)
-    call = _call(connector, gate, operation, totals, effect)
+    call = _call(asked, totals)
     reply = held(connector, call, connector.send(call)).row(0, named=True)
     answer = {name: reply[name] for name in ANSWER}
     if reply["result"] != "approved":
-        raise _DeclinedError(gate, answer)
+        raise _DeclinedError(asked.gate, answer)
     return answer
 
 
-def _call(
-    connector: Connector, gate: Gate, operation: int, totals: Totals, effect: CloseDay
-) -> pl.DataFrame:
+def _call(asked: _Asked, totals: Totals) -> pl.DataFrame:
     values = {
-        "operation": operation,
-        "key": f"{operation}-{gate.id}-{totals.currency}-1",
-        "verb": effect.verb.value,
-        "mode": gate.mode,
+        "operation": asked.operation,
+        "key": f"{asked.operation}-{asked.gate.id}-{totals.currency}-1",
+        "verb": asked.effect.verb.value,
+        "mode": asked.gate.mode,
         "amount_minor": totals.sale_minor,
         "currency": totals.currency,
         "sale_count": totals.sale_count,
         "refund_count": totals.refund_count,
         "refund_minor": totals.refund_minor,
     }
-    schema = {**_CALLED, **_NO_MEANS, **dict.fromkeys(connector.wants, pl.String())}
+    schema = {**_CALLED, **_NO_MEANS, **dict.fromkeys(asked.connector.wants, pl.String())}
     return pl.DataFrame([values], schema=schema)
 
 

@@ -17,6 +17,7 @@ from paybatch.domain.kind import Subject
 from paybatch.domain.reasons import Reason
 from paybatch.flow.closing import Closed, RefusedError, close
 from paybatch.flow.engine import Engine
+from paybatch.flow.phases import alone
 from paybatch.flow.place import Place
 from paybatch.flow.settle import Settled, ended
 from paybatch.store import settlements
@@ -39,6 +40,11 @@ def acts_on_gates(rows: pl.DataFrame) -> bool:
     return kind is not None and kind.subject is Subject.GATE
 
 
+def change_gates(rows: pl.DataFrame) -> bool:
+    """Tell whether any row acts on a gate: what was known of gates may be old behind it."""
+    return not set(alone()).isdisjoint(rows["kind"].to_list())
+
+
 def worked(
     engine: Engine, connection: Connection[Row], place: Place, rows: pl.DataFrame
 ) -> list[Settled]:
@@ -55,7 +61,7 @@ def _done(
         gates = _gates_of(place, row)
         match effect:
             case CloseDay():
-                closed = close(connection, gates, row, effect, now)
+                closed = close(connection, place, gates, row, effect=effect, now=now)
                 return _Told(_as_answered(closed), closed.transfers)
             case UnlockGate():
                 return _Told(_unlocked(connection, gates), pl.DataFrame())
