@@ -59,7 +59,7 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
     table, unfit = fitted(layout, records.table, engine.settings.cell_characters_max)
     broken = broken_texts(layout, records.broken)
     texts = to_fields(layout, table)
-    owned = find_owners(engine, place, texts)
+    owned = find_owners(engine, place, texts, layout.dialect.id_shape)
     values = _marked(engine, place, find_means(engine, typed(place, owned)))
     ruled = rules.ruled(
         frozenset(distinct(values["kind"])),
