@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from bench import batches, machine, results, starts, yardsticks
+from bench import batches, closing, machine, results, starts, yardsticks
 from bench.calls import calls
 from bench.command import paybatch
 from bench.figures import Figure
@@ -29,6 +29,7 @@ MEASURES: dict[str, Measure] = {
     "own-cards": batches.own_cards,
     "refunds": batches.refunds,
     "captures": batches.captures,
+    "close-day": closing.close_day,
     "many-rows": batches.many_rows,
 }
 

@@ -1,4 +1,4 @@
-"""Native files for the benchmarks: authorizations, their captures, refunds of one payment."""
+"""Native files for the benchmarks: authorizations, captures, refunds of one payment, sales."""
 
 from pathlib import Path
 
@@ -39,3 +39,13 @@ def refunds_of_one(path: Path, rows: int) -> None:
         target.write(f"sale,{rows * 100},USD,{card(rows)},{EXPIRY},{name},\n")
         for row in range(rows):
             target.write(f"refund,{1 + row % 100},USD,,,R{row:09d},{name}\n")
+
+
+def sales(path: Path, rows: int, cards: int, gate: str) -> None:
+    """Write sales at a gate over ``cards`` distinct cards; none meets a trigger of the sandbox."""
+    numbers = [card(serial) for serial in range(cards)]
+    with path.open("w", encoding="utf-8") as target:
+        target.write("kind,amount_minor,currency,card_number,card_expiry,gate\n")
+        for row in range(rows):
+            amount = AMOUNT_MINOR + row % 40_000
+            target.write(f"sale,{amount},USD,{numbers[row % cards]},{EXPIRY},{gate}\n")

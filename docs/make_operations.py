@@ -7,6 +7,7 @@ from pathlib import Path
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.effects import CloseDay
 from paybatch.domain.kind import Kind, Subject
 from paybatch.flow.sample import sample
 
@@ -54,7 +55,7 @@ def _contents(groups: Mapping[str, list[Kind]]) -> Iterator[str]:
 def _section(kind: Kind) -> str:
     rows = {
         "what it acts on": kind.subject.value,
-        "asked of the processor": kind.verb.value if kind.verb else "nothing",
+        "asked of the processor": _asked(kind),
         "amount": kind.amount.value,
         "allowed when the payment is": _statuses(kind),
         "in the payment": "; ".join(_changes(kind)) or "nothing changes",
@@ -80,6 +81,12 @@ def _section(kind: Kind) -> str:
             "",
         ]
     )
+
+
+def _asked(kind: Kind) -> str:
+    if kind.verb is None:
+        return "".join(f"{verb}, where it can" for verb in kind.verbs) or "nothing"
+    return kind.verb.value
 
 
 def _statuses(kind: Kind) -> str:
@@ -114,11 +121,17 @@ def _changes(kind: Kind) -> Iterator[str]:
         yield "its state goes on"
     for each in kind.records:
         yield f"a row of `{each.fact.value}` is kept"
+    if isinstance(kind.gate_effect, CloseDay):
+        yield "of every one at the gates: `settled`, `refund_settled`"
+        yield "a row of `settlement` is kept"
 
 
 def _transfers(kind: Kind) -> Iterator[str]:
     for each in kind.transfers:
         yield f"{each.debit} <- {each.credit}"
+    if isinstance(kind.gate_effect, CloseDay):
+        yield "clearing <- receivable (sales)"
+        yield "receivable <- clearing (refunds, payouts)"
 
 
 def _columns(kind: Kind) -> str:

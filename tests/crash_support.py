@@ -124,11 +124,11 @@ def mortal(engine: Engine, fate: Fate) -> Engine:
 
 
 def content() -> list[bytes]:
-    """Give the file that all of them are about."""
+    """Give the file that most of them are about."""
     return ["\n".join([HEADER, *FILE, ""]).encode()]
 
 
-def hand_in(engine: Engine, policy: str) -> None:
-    """Run the file."""
+def hand_in(engine: Engine, policy: str, source: list[bytes] | None = None) -> None:
+    """Run the file, or another one."""
     request = Request(file_name="x.csv", policy=policy)
-    batches.run(engine, find_place(engine, "local"), content(), request)
+    batches.run(engine, find_place(engine, "local"), source or content(), request)

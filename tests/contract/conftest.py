@@ -41,7 +41,8 @@ def written(dialect: Dialect, rows: Rows) -> bytes:
 def samples(kinds: frozenset[str] | None = None) -> list[dict[str, str]]:
     """Give every sample of these kinds, each with its kind, those that others need first."""
     chosen = [kind for name, kind in registry.kinds().items() if kinds is None or name in kinds]
-    chosen.sort(key=lambda kind: (not kind.pays, kind.name))
+    # What is put on a list is refused behind it: such rows come last.
+    chosen.sort(key=lambda kind: (kind.waits_for_all, not kind.pays, kind.name))
     return [row for kind in chosen for row in rows_of(kind)]
 
 

@@ -92,8 +92,8 @@ def test_declarations_make_sense(connector: Connector) -> None:
 
 @pytest.mark.parametrize("connector", CONNECTORS)
 def test_every_verb_is_asked_by_some_kind(connector: Connector) -> None:
-    asked = {kind.verb for kind in registry.kinds().values()}
-    assert connector.verbs <= asked
+    asked = [kind.verbs for kind in registry.kinds().values()]
+    assert connector.verbs <= frozenset().union(*asked)
 
 
 @pytest.mark.parametrize("connector", INLINE)

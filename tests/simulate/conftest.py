@@ -39,6 +39,9 @@ LEFT = {
         "JOIN account AS d ON d.id = t.debit_account_id "
         "JOIN account AS c ON c.id = t.credit_account_id ORDER BY t.operation_id, t.number"
     ),
+    "settlement": "SELECT * FROM settlement ORDER BY number, currency",
+    "listing": "SELECT operation_id, what, value, is_listed FROM listing ORDER BY operation_id",
+    "gate": "SELECT name, state, business_day, close_count FROM gate ORDER BY id",
     "tally": (
         "SELECT batch_id, kind, state, reason, currency, sum(row_count), sum(requested_minor), "
         "sum(approved_minor) FROM tally GROUP BY batch_id, kind, state, reason, currency "
@@ -49,7 +52,7 @@ LEFT = {
     "idempotency": "SELECT * FROM idempotency ORDER BY key",
     "secret_block": "SELECT * FROM secret_block",
     "chunk": (
-        "SELECT batch_id, number, kind, state, row_count, fault_count FROM chunk "
+        "SELECT batch_id, number, kind, state, phase, row_count, fault_count FROM chunk "
         "ORDER BY batch_id, number"
     ),
     "audit": "SELECT action, subject FROM audit ORDER BY id",

@@ -10,13 +10,35 @@ from typing import Any
 
 import pytest
 
-from crash_support import BEFORE, CrashError, Fate, hand_in, mortal
+from crash_support import BEFORE, CARD, CrashError, Fate, hand_in, mortal
 from paybatch.flow import batch as batches
 
 Worlds = Callable[[], Any]
+BARRIERS = [  # rows that wait for all, between rows on payments of both sides
+    "kind,amount_minor,currency,card_number,card_expiry,card_cvv,reference,payment,gate",
+    f"sale,100,USD,{CARD},200,a,,",
+    f"authorize,200,USD,{CARD},123,b,,",
+    "capture,50,USD,,,,,b,",
+    "blacklist,,,4111111111111111,,,,,",
+    f"sale,100,USD,{CARD},200,c,,",
+    "capture,20,USD,,,,,b,",
+    "close_day,,,,,,,,sandbox",
+    "close_day,,,,,,,,sandbox",
+    "void,,,,,,,a,",
+    "refund,30,,,,,,b,",
+    "unblacklist,,,4111111111111111,,,,,",
+    f"sale,70,USD,{CARD},301,d,,",
+    "close_day,,,,,,,,sandbox",
+]
 
 
-def live(world: Any, policy: str, settings: dict[str, object], crashes: Iterable[int]) -> list[str]:
+def live(
+    world: Any,
+    policy: str,
+    settings: dict[str, object],
+    crashes: Iterable[int],
+    source: list[bytes] | None = None,
+) -> list[str]:
     """Let one process after the other take the file on; each dies, but for the last.
 
     Gives the boundaries that the first one reached.
@@ -29,7 +51,7 @@ def live(world: Any, policy: str, settings: dict[str, object], crashes: Iterable
             stored = world.batch_ids()[1:]
             if not stored:
                 world.rewind()
-                hand_in(engine, policy)
+                hand_in(engine, policy, source)
             else:
                 batches.go_on(engine, stored[0])
         engine.close()
@@ -69,3 +91,21 @@ def test_many_processes_that_die_one_after_the_other(worlds: Worlds, policy: str
         live(world, policy, settings, crashes)
         assert world.left(2) == wanted, f"seed {seed}: {crashes}"
         world.end()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_crash_between_phases_changes_nothing(worlds: Worlds, threads: int) -> None:
+    settings: dict[str, object] = {"chunk_rows": 5, "threads": threads}
+    source = ["\n".join([*BARRIERS, ""]).encode()]
+    quiet = worlds()
+    names = live(quiet, "valid-rows", settings, [], source)
+    wanted = quiet.left(2)
+    assert [row[6:9] for row in wanted["settlement"]] == [(8, 3185, 0), (0, 0, 0), (1, 70, 1)]
+    states = [row[2] for row in wanted["outcome"] if row[1] >> 30 == 2]
+    assert states.count("rejected") == 2, "the sale of a listed card, the void of a settled one"
+    for crash_at, name in list(enumerate(names, start=1))[threads :: 2 + threads]:
+        if name != BEFORE or threads > 1:
+            world = worlds()
+            live(world, "valid-rows", settings, [crash_at, crash_at // 2 + 1], source)
+            assert world.left(2) == wanted, (crash_at, name)
+            world.end()

@@ -1,21 +1,22 @@
 """``paybatch gate``: a merchant's accounts at processors."""
 
 from datetime import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from paybatch.cli.opening import opened, usage
-from paybatch.cli.output import fail, say, show, show_json
+from paybatch.cli.output import amount, fail, say, show, show_json
 from paybatch.cli.run import Json
 from paybatch.flow.people import NewGate, add_gate, capabilities_of
 from paybatch.settings import Settings
-from paybatch.store import directory
+from paybatch.store import directory, settlements
 from paybatch.store.directory import Gate
 
 app = typer.Typer(help="A merchant's accounts at processors.", no_args_is_help=True)
 Merchant = Annotated[str, typer.Argument(metavar="MERCHANT", help="Whose gate it is.")]
 Currencies = Annotated[list[str] | None, typer.Option("--currency", help="One it takes; again.")]
+Settlements = list[dict[str, Any]]  # of one gate, by currency
 Told = Annotated[list[str] | None, typer.Option("--capability", help="As name=value; again.")]
 
 
@@ -74,15 +75,17 @@ def list_(
         usage(merchant is None or merchant in known, f"There is no merchant {merchant!r}.")
         wanted = list(known.values()) if merchant is None else [known[merchant]]
         gates = directory.gates_of_merchants(connection, wanted)
+        last = settlements.last_settlements(connection, wanted)
     columns = {
         "id": "gate", "connector": "connector", "mode": "mode", "currencies": "currencies",
-        "zone": "zone", "cut_off": "cut-off", "default": "default", "capabilities": "unlike others",
+        "zone": "zone", "cut_off": "cut-off", "default": "default", "state": "state",
+        "settlement": "last settlement", "capabilities": "unlike others",
     }  # fmt: skip
-    rows = [_line(each, as_json=as_json) for each in gates]
+    rows = [_line(each, last.get(each.id, []), as_json=as_json) for each in gates]
     show(rows, columns, "Gates", as_json=as_json)
 
 
-def _line(gate: Gate, *, as_json: bool) -> dict[str, object]:
+def _line(gate: Gate, last: Settlements, *, as_json: bool) -> dict[str, object]:
     """Give a gate; programs get every capability, people those that are not as usual."""
     capabilities = gate.capabilities.model_dump(mode="json", exclude_defaults=not as_json)
     return {
@@ -95,8 +98,18 @@ def _line(gate: Gate, *, as_json: bool) -> dict[str, object]:
         "zone": gate.zone,
         "cut_off": f"{gate.cut_off:%H:%M}",
         "default": gate.is_default,
+        "state": gate.state,
+        "settlement": last if as_json else _settled(last),
         "capabilities": capabilities if as_json else _spelled(capabilities),
     }
+
+
+def _settled(last: Settlements) -> str | None:
+    """Tell a gate's last close: its number, its day and what it moved in each currency."""
+    if not last:
+        return None
+    sums = [f"{each['currency']} {amount(each['net_minor'], each['currency'])}" for each in last]
+    return f"{last[0]['number']} of {last[0]['business_day']}: {', '.join(sums)}"
 
 
 def _spelled(capabilities: dict[str, object]) -> str:

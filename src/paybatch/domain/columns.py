@@ -137,6 +137,22 @@ REASON_CODE = Field(
 HAPPENED_ON = Field(name="happened_on", type=fields.DAY, title="Day of the event, YYYY-MM-DD")
 DUE_ON = Field(name="due_on", type=fields.DAY, title="Day by which an answer is due, YYYY-MM-DD")
 
+PROCESSOR = Field(
+    name="processor", type=fields.word(64), title="Every gate of the merchant at this processor"
+)
+EXPECTED_SALE_COUNT = Field(
+    name="expected_sale_count", type=fields.COUNT, title="Control total: how many sales there are"
+)
+EXPECTED_SALE = Field(
+    name="expected_sale_minor", type=fields.MINOR_UNITS, title="Control total: what they sum to"
+)
+EXPECTED_REFUND_COUNT = Field(
+    name="expected_refund_count", type=fields.COUNT, title="Control total: how many refunds"
+)
+EXPECTED_REFUND = Field(
+    name="expected_refund_minor", type=fields.MINOR_UNITS, title="Control total: what they sum to"
+)
+
 _CONTACT = {
     "first_name": 64,
     "last_name": 64,
@@ -194,4 +210,5 @@ NEW_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *MEANS, *DETAILS)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
 DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
+CONTROL_TOTALS = (*(EXPECTED_SALE_COUNT, EXPECTED_SALE, EXPECTED_REFUND_COUNT, EXPECTED_REFUND),)
 LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

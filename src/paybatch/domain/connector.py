@@ -9,7 +9,8 @@ Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``v
 ``expiry`` Int16 (YYMM), ``cvv``, ``number`` (only if ``needs_number``), ``test_value`` String
 (which of the connector's test values the number is, in test mode only), ``bank_code``,
 ``account_type``, ``sec_code``, ``captured_minor``, ``payment`` Int64, ``payment_test_value`` and
-the columns named in ``wants``.
+the columns named in ``wants``. A call to close a day has ``amount_minor`` (the sum of sales),
+``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
@@ -37,6 +38,7 @@ class Verb(StrEnum):
     VERIFY = "verify"
     ADJUST = "adjust"
     SCORE = "score"  # how risky a card is, 0 to 100
+    CLOSE_DAY = "close_day"  # end the day of a gate, with its totals in one currency
     ALERT = "alert"  # tell the alert service what became of an alert
 
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 import polars as pl
 
+from paybatch.domain.connector import Verb
+
 
 def is_challenged() -> pl.Expr:
     """Tell which operations were approved and are held by their fraud score."""
@@ -64,6 +66,21 @@ class Record:
     when: pl.Expr = field(default_factory=lambda: pl.lit(value=True))
 
 
+@dataclass(frozen=True, slots=True)
+class CloseDay:
+    """Everything that is due at the gates is settled, and their next business day is opened.
+
+    ``verb`` is asked of those connectors that have it.
+    """
+
+    verb: Verb = Verb.CLOSE_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockGate:
+    """Gates that a close of day left closing are open again."""
+
+
 def remark() -> Record:
     """Give the effect that keeps a row's comment with its payment, where it has both."""
     is_said = pl.col("comment").is_not_null() & pl.col("payment_id").is_not_null()
@@ -71,4 +88,4 @@ def remark() -> Record:
     return Record(fact=Fact.NOTE, values=values, when=is_said)
 
 
-Effect = NewPayment | ChangePayment | Record
+Effect = NewPayment | ChangePayment | Record | CloseDay | UnlockGate

@@ -149,6 +149,13 @@ MINOR_UNITS = FieldType(
     ),
 )
 
+COUNT = FieldType(
+    name="count",
+    allowed="a whole number, digits only, at most 12",
+    faults=((Reason.VALUE_MALFORMED, _unlike(MINOR_DIGITS)),),
+    read=lambda column: column.cast(pl.Int64, strict=False),
+)
+
 DECIMAL_AMOUNT = FieldType(
     name="decimal amount",
     allowed="digits and a decimal point, with exactly the currency's digits",

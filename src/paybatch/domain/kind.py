@@ -13,7 +13,14 @@ import polars as pl
 
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import ChangePayment, Effect, NewPayment, Record
+from paybatch.domain.effects import (
+    ChangePayment,
+    CloseDay,
+    Effect,
+    NewPayment,
+    Record,
+    UnlockGate,
+)
 from paybatch.domain.fields import Field
 from paybatch.domain.ledger import Transfer
 from paybatch.domain.payment import Status
@@ -27,6 +34,7 @@ class Subject(StrEnum):
     NEW_FROM_PAYMENT = "new payment from an earlier one"  # with the means of that one
     PAYMENT = "payment"  # one that is named
     PAYMENT_OR_MEANS = "payment or means"  # one that is named, or what stands in its place
+    GATE = "gate"  # or every gate of a processor
 
 
 class AmountRule(StrEnum):
@@ -162,6 +170,19 @@ class Kind:
     def changes(self) -> ChangePayment | None:
         """The effect by which it changes its payment, if it does."""
         return next((each for each in self.effects if isinstance(each, ChangePayment)), None)
+
+    @property
+    def gate_effect(self) -> CloseDay | UnlockGate | None:
+        """The effect by which it changes gates, if it does."""
+        mine = (each for each in self.effects if isinstance(each, CloseDay | UnlockGate))
+        return next(mine, None)
+
+    @property
+    def verbs(self) -> frozenset[Verb]:
+        """What it may ask of a connector."""
+        own = frozenset() if self.verb is None else frozenset({self.verb})
+        closes = self.gate_effect
+        return own | {closes.verb} if isinstance(closes, CloseDay) else own
 
     @property
     def records(self) -> tuple[Record, ...]:

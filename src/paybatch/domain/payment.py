@@ -15,6 +15,7 @@ AMOUNTS = (
     "cancelled",
     "settled",
     "refunded",
+    "refund_settled",
     "returned",
     "charged_back",
     "represented",

@@ -107,6 +107,20 @@ class Reason(StrEnum):
         "name one thing only: a payment, or what stands in its place",
     )
 
+    # Gates
+    GATES_MISSING = "gates_missing", "name the gate, or the processor whose gates are meant"
+    GATES_SEVERAL = "gates_several", "name a gate or a processor, not both"
+    PROCESSOR_UNKNOWN = "processor_unknown", "the merchant has no gate at this processor"
+    GATE_CLOSING = (
+        "gate_closing",
+        "the processor did not take the last close of this gate: see to it and unlock the gate",
+    )
+    SUMS_OF_CURRENCIES = (
+        "sums_of_currencies",
+        "the day has several currencies, which have no common sum: expect counts only",
+    )
+    TOTALS_DIFFER = "totals_differ", "the day has other totals than were expected; nothing moved"
+
     # Our lists
     NUMBER_LISTED = "number_listed", "the card or account is on a list of those that are not served"
     BIN_LISTED = "bin_listed", "cards that begin so are on a list of those that are not served"

@@ -22,7 +22,7 @@ from paybatch.domain.delimited import (
 )
 from paybatch.domain.lifecycle import BatchState
 from paybatch.domain.masking import mask_cells
-from paybatch.flow import receive, vault
+from paybatch.flow import phases, receive, vault
 from paybatch.flow.check import check
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
@@ -209,7 +209,8 @@ def _store(
     secret = rows.filter("has_secret", "accepted")
     if not secret.is_empty():
         sealed = vault.seal_secrets(load.key, secret, vault.secret_context(batch_id, number))
-        numbers.put_secrets(connection, batch_id, number, sealed, load.batch.created_at)
+        lines, since = (chunk.first_line, chunk.last_line), load.batch.created_at
+        numbers.put_secrets(connection, batch_id, number, lines=lines, sealed=sealed, at=since)
     errors = pl.concat([errors, taken_keys(rows, refused)])
     _store_refused(connection, batch_id, refused, errors)
     operations.insert_tallies(connection, batch_id, _counted(rows, refused))
@@ -241,20 +242,32 @@ def _counted(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
 
 
 def _finish(engine: Engine, batch: Batch, place: Place) -> None:
-    """Resolve what rows act on, make the ordered chunks and count the rows."""
+    """Cut the file into phases, resolve what rows act on, and count the rows."""
     with engine.database.transaction() as connection:
         chunks = batches.list_chunks(connection, batch.id)
         merchants = sorted({each for chunk in chunks for each in chunk.merchant_ids})
         lines = (0, max((chunk.last_line for chunk in chunks), default=0))
         ids = operations.id_range(batch.id, *lines)
+        rows = sum(chunk.row_count for chunk in chunks if chunk.kind == "range")
+        starts = phases.cut(connection, batch, chunks, merchants)
+        chunks = batches.list_chunks(connection, batch.id) if starts else chunks
         acts = subjects.has_subjects(connection, merchants, ids)
         if acts and not batch.has_subjects:  # otherwise: done before a crash
             first = max(chunk.number for chunk in chunks) + 1  # an empty block has no chunk
             rows_max = min(ORDERED_CHUNK_ROWS, chunk_rows(engine, batch.policy))
-            own = (batch.id, merchants, ids)
-            _order(connection, *own, modes=place.modes, first_chunk=first, rows_max=rows_max)
-        rows = sum(chunk.row_count for chunk in chunks if chunk.kind == "range")
+            order = _Order(place.modes, first, rows_max, starts)
+            _order(connection, batch.id, merchants, ids, order)
         batches.set_accepted(connection, batch.id, row_count=rows, has_subjects=acts)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """How ordered chunks are made: the first one's number, their rows, where phases begin."""
+
+    modes: Modes
+    first_chunk: int
+    rows_max: int
+    starts: list[int]
 
 
 def _order(
@@ -262,25 +275,30 @@ def _order(
     batch_id: int,
     merchants: list[int],
     ids: dict[str, int],
-    *,
-    modes: Modes,
-    first_chunk: int,
-    rows_max: int,
+    order: _Order,
 ) -> None:
     creating = [kind.name for kind in registry.kinds().values() if kind.makes]
     subjects.resolve_subjects(
-        connection, batch_id, merchants, ids, creating_kinds=creating, modes=modes
+        connection, batch_id, merchants, ids, creating_kinds=creating, modes=order.modes
     )
     made = subjects.order_subjects(
-        connection, batch_id, merchants, ids, first_chunk=first_chunk, chunk_rows=rows_max
+        connection,
+        batch_id,
+        merchants,
+        ids,
+        first_chunk=order.first_chunk,
+        chunk_rows=order.rows_max,
+        start_ids=[operations.operation_id(batch_id, line) for line in order.starts],
     )
     for each in made:
+        line = operations.line_of(each["first_id"])
         chunk = Chunk(
             number=each["chunk_number"],
             kind="ordered",
             first_line=0,
             last_line=0,
             merchant_ids=each["merchant_ids"],
+            phase=phases.phase_of(order.starts, line),
             row_count=each["row_count"],
         )
         batches.insert_chunk(connection, batch_id, chunk)

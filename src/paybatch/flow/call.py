@@ -17,6 +17,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.delimited import Records
+from paybatch.flow import gates
 from paybatch.flow.call_values import readable
 from paybatch.flow.check import check
 from paybatch.flow.engine import Engine
@@ -132,7 +133,10 @@ class Caller:
         rows = shaped(origin, vault_rows(engine, checked))
         group = Group(engine, place, origin, rows)
         with engine.database.transaction() as connection:
-            return group.settle(connection, waits=waits)
+            answers = group.settle(connection, waits=waits)
+        if gates.change_gates(rows):
+            self._placed_at -= 2 * PLACE_AGE_MAX  # the next call sees the gates as they are now
+        return answers
 
     def _fresh_place(self) -> Place:
         """Give who is who; read again when what we know is old."""

@@ -14,7 +14,7 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.rounds import claimed, in_rounds, locked
 from paybatch.store import batches
-from paybatch.store.batches import Batch
+from paybatch.store.batches import Batch, Chunk
 
 JUDGED = {
     "line": pl.Int64,
@@ -68,13 +68,27 @@ def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:
     found = []
     with engine.database.transaction() as connection:
         chunks = batches.list_chunks(connection, batch.id)
-    for chunk in chunks:
-        if chunk.state != "loaded":
-            continue  # refused and counted before a crash
+    # Refused and counted before a crash: those that are not loaded any more.
+    for parts in _families([chunk for chunk in chunks if chunk.state == "loaded"]):
         with engine.database.transaction() as connection:
-            rows = claimed(connection, batch, chunk)
+            rows = pl.concat([claimed(connection, batch, chunk) for chunk in parts]).sort("id")
             if not rows.is_empty():
                 rows = with_details(connection, batch, place, rows)
                 book = Book(place, locked(connection, rows))
                 found.append(refused_in(engine, book, rows))
     return pl.concat(found) if found else pl.DataFrame(schema=REFUSED)
+
+
+def _families(chunks: list[Chunk]) -> list[list[Chunk]]:
+    """Put ordered chunks of rising phases together: rows of a later one act on payments of earlier.
+
+    The parts of one have numbers in a row. Where others join them nothing else comes of it.
+    """
+    found: list[list[Chunk]] = []
+    for chunk in chunks:
+        last = found[-1][-1] if found else chunk
+        if found and chunk.kind == last.kind == "ordered" and chunk.phase > last.phase:
+            found[-1].append(chunk)
+        else:
+            found.append([chunk])
+    return found

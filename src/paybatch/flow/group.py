@@ -1,16 +1,17 @@
 """Group: calls that are settled together, from their lines to their answers, in one transaction."""
 
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from functools import partial
 
 import polars as pl
 
 from paybatch.domain.few import nulls
-from paybatch.flow import details, filters
+from paybatch.flow import details, filters, gates, phases
 from paybatch.flow.changes import KEY
 from paybatch.flow.claim import Book, acts_on_payment
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, refreshed
 from paybatch.flow.rounds import Sender, in_rounds, locked
 from paybatch.flow.settle import Settled, store
 from paybatch.flow.shaping import Origin, rejected, replayed
@@ -57,11 +58,25 @@ class Group:
             rows, acts = rows.with_columns_seq(accepted=is_left), acts.filter(is_left)
             operations.copy_outcomes(connection, outcomes)
         operations.copy_operations(connection, rows)
-        settled = self._rounds(connection, taken, acts)
-        if settled:
-            store(self.engine, connection, settled)
+        settled: list[Settled] = []
+        for place, part in enumerate(phases.runs(acts)):
+            done = (
+                self._behind(connection, part) if place else self._rounds(connection, taken, part)
+            )
+            if done:
+                store(self.engine, connection, done)
+            settled += done
         answers = self._answers([*refused, *(each.outcomes for each in settled)])
         return [held[each] if each in held else answers[each] for each in self.rows["id"]]
+
+    def _behind(self, connection: Connection[Row], rows: pl.DataFrame) -> list[Settled]:
+        """Take calls through their rounds that stand behind a phase of their group.
+
+        What that changed is read again; the payments are held by this transaction.
+        """
+        payments.forget_changes(connection)
+        group = replace(self, place=refreshed(connection, self.place))
+        return group._rounds(connection, locked(connection, rows), rows)  # noqa: SLF001 - its own
 
     def _refused(self, connection: Connection[Row], rows: pl.DataFrame) -> list[pl.DataFrame]:
         """Give the outcomes of calls that failed a check, or whose key was used before."""
@@ -78,12 +93,11 @@ class Group:
         """Take calls through claim, send and settle; ``taken`` are the payments they act on."""
         if rows.is_empty():
             return []
+        if gates.acts_on_gates(rows):
+            return gates.worked(self.engine, connection, self.place, _detailed(self.place, rows))
         listed = filters.kinds_of_lists(connection)
-        wanted = details.wanted(self.place, rows)
-        wanted |= {name for what, name in filters.DETAILS.items() if what in listed}
-        absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
-        claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
-        claim = details.read(claim, wanted)
+        looked = {name for what, name in filters.DETAILS.items() if what in listed}
+        claim = _detailed(self.place, rows, looked)
         sender = Sender(self.engine, self.place)
         # Calls of one group may act on the same payment.
         is_ordered = claim["payment_id"].count() > 1
@@ -108,6 +122,16 @@ class Group:
             }
             for row, operation, payment in zip(rows, *names, strict=True)
         }
+
+
+def _detailed(
+    place: Place, rows: pl.DataFrame, more: AbstractSet[str] = frozenset()
+) -> pl.DataFrame:
+    """Give rows as a claim takes them, with their CVVs and the details that are wanted of them."""
+    wanted = details.wanted(place, rows) | more
+    absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
+    claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
+    return details.read(claim, wanted)
 
 
 def _locked(

@@ -1,6 +1,6 @@
 """Where rows belong: the merchants that a sender may act for, and their gates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import polars as pl
@@ -10,6 +10,7 @@ from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Connector, not_installed
 from paybatch.flow.engine import Engine
 from paybatch.store import directory
+from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate
 from paybatch.store.subjects import Modes
 
@@ -130,6 +131,12 @@ def find_place(
         merchants = directory.merchants_of_sender(connection, sender_id)
         gates = directory.gates_of_merchants(connection, list(merchants.values()))
     return _with_defaults(sender_id, sender, merchants, gates, merchant=merchant, gate=gate)
+
+
+def refreshed(connection: Connection[Row], place: Place) -> Place:
+    """Give a place with its gates as they are now, such as after a close of their day."""
+    gates = directory.gates_of_merchants(connection, list(place.merchants.values()))
+    return replace(place, gates=tuple(gates))
 
 
 def _with_defaults(

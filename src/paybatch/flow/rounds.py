@@ -14,7 +14,7 @@ from paybatch import registry
 from paybatch.domain.few import chosen, distinct, has_any, joined, nulls
 from paybatch.domain.reasons import Reason
 from paybatch.domain.text import filled
-from paybatch.flow import filters, vault
+from paybatch.flow import filters, gates, vault
 from paybatch.flow.changes import KEY
 from paybatch.flow.claim import (
     Book,
@@ -65,6 +65,9 @@ def settle_rounds(
     """Take a chunk's rows through its rounds; give what is to be stored."""
     if rows.is_empty():
         return []
+    if gates.acts_on_gates(rows):
+        rows = with_details(connection, work.batch, work.place, rows)
+        return gates.worked(work.engine, connection, work.place, rows)
     listed = filters.kinds_of_lists(connection)
     looked = {name for what, name in filters.DETAILS.items() if what in listed}
     rows = _named(work.engine, rows)

@@ -43,7 +43,8 @@ def sample(name: str) -> str:
         for kind in registry.kinds().values()
         if dialect.sample_kinds is None or kind.name in dialect.sample_kinds
     ]
-    ordered = sorted(carried, key=lambda kind: not kind.pays)  # first those that need no other
+    # First those that need no other; last those that change what a later row meets.
+    ordered = sorted(carried, key=lambda kind: (kind.waits_for_all, not kind.pays))
     return written(dialect, [row for kind in ordered for row in rows_of(kind)])
 
 

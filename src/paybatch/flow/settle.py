@@ -284,11 +284,15 @@ def _facts_of_gates(place: Place, now: datetime) -> list[pl.Expr]:
 
 
 def business_day(gate: Gate, now: datetime) -> date:
-    """Give the gate's business day: the date in its zone, or the next one from its cut-off on."""
+    """Give the gate's business day: the date in its zone, or the next one from its cut-off on.
+
+    Where a close of day opened a later one it is that.
+    """
     local = now.astimezone(ZoneInfo(gate.zone))
     cut_off = datetime.combine(local.date(), gate.cut_off, tzinfo=local.tzinfo)
     has_cut_off = gate.cut_off.hour or gate.cut_off.minute
-    return local.date() + timedelta(days=1 if has_cut_off and local >= cut_off else 0)
+    day = local.date() + timedelta(days=1 if has_cut_off and local >= cut_off else 0)
+    return max(day, gate.business_day or day)
 
 
 def _transfers(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:

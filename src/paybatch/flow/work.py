@@ -4,7 +4,9 @@ With an inline connector the three share one transaction, which also takes the c
 killed when, a chunk is settled wholly or not at all.
 """
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import polars as pl
@@ -13,7 +15,7 @@ from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import receive
 from paybatch.flow.accept import Advance
 from paybatch.flow.engine import Engine, move
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, refreshed
 from paybatch.flow.rounds import Work, claimed, settle_rounds
 from paybatch.flow.settle import Settled, store
 from paybatch.flow.tallies import left_queue, tally
@@ -21,6 +23,7 @@ from paybatch.store import batches, operations
 from paybatch.store.batches import Batch
 from paybatch.store.database import Connection, Row
 
+PHASE_SECONDS = 0.02
 FAULTS = ["rejected", "declined", "failed"]
 
 
@@ -48,9 +51,18 @@ def _work_chunks(work: Work, advance: Advance, stopped: Event) -> None:
             move(work.engine, work.batch.id, BatchState.CANCELLING)
             return
         rows = work_chunk(work)
-        if rows is None:
+        if rows is not None:
+            advance(rows)
+        elif _waits(work):
+            time.sleep(PHASE_SECONDS)  # another worker has the last chunk of a phase
+        else:
             return
-        advance(rows)
+
+
+def _waits(work: Work) -> bool:
+    """Tell whether there are chunks that wait for those of a lower phase."""
+    with work.engine.database.transaction() as connection:
+        return batches.has_later_phase(connection, work.batch.id)
 
 
 def _must_stop(work: Work) -> bool:
@@ -69,6 +81,8 @@ def work_chunk(work: Work) -> int | None:
         chunk = batches.take_chunk(connection, work.batch.id)
         if chunk is None:
             return None
+        if chunk.phase:  # a row of the batch may have closed the day of a gate
+            work = replace(work, place=refreshed(connection, work.place))
         rows = claimed(connection, work.batch, chunk)
         settled = settle_rounds(work, connection, chunk, rows)
         faults = 0

@@ -28,5 +28,5 @@ KIND = Kind(
     opposite="blacklist",
     permission="list",
     risk=Risk.MARK,
-    samples=({"payment": "order-1002"}, {"bin": "400000"}),
+    samples=({"payment": "order-1001"}, {"bin": "400000"}),
 )

@@ -57,6 +57,7 @@ class Chunk:
     first_line: int
     last_line: int
     merchant_ids: list[int]
+    phase: int = 0
     attempt: int = 0
     state: str = "loaded"
     row_count: int = 0
@@ -203,10 +204,23 @@ def insert_chunk(connection: Connection[Row], batch_id: int, chunk: Chunk) -> No
         "first_line": chunk.first_line,
         "last_line": chunk.last_line,
         "merchant_ids": chunk.merchant_ids,
+        "phase": chunk.phase,
         "row_count": chunk.row_count,
         "rejected_count": chunk.rejected_count,
     }
     connection.execute(_CHUNK["insert_chunk"], parameters)
+
+
+def cut_chunk(connection: Connection[Row], batch_id: int, chunk: Chunk) -> None:
+    """Leave a chunk the lines up to ``last_line``, in its phase; it is not worked yet."""
+    parameters = {
+        "batch_id": batch_id,
+        "number": chunk.number,
+        "last_line": chunk.last_line,
+        "phase": chunk.phase,
+        "row_count": chunk.row_count,
+    }
+    connection.execute(_CHUNK["cut_chunk"], parameters)
 
 
 def _chunks(connection: Connection[Row], name: str, parameters: Mapping[str, Any]) -> list[Chunk]:
@@ -215,7 +229,7 @@ def _chunks(connection: Connection[Row], name: str, parameters: Mapping[str, Any
 
 
 def list_chunks(connection: Connection[Row], batch_id: int) -> list[Chunk]:
-    """List the chunks of a batch in order."""
+    """List the chunks of a batch: the ranges by their lines, then the ordered ones."""
     return _chunks(connection, "list_chunks", {"batch_id": batch_id})
 
 
@@ -228,6 +242,12 @@ def take_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
     found = _chunks(connection, "take_chunk", {"batch_id": batch_id})
     is_running = found and state_of(connection, batch_id) == BatchState.RUNNING
     return found[0] if is_running else None
+
+
+def has_later_phase(connection: Connection[Row], batch_id: int) -> bool:
+    """Tell whether a running batch has chunks that wait for those that others work now."""
+    row = connection.execute(_CHUNK["has_later_phase"], {"batch_id": batch_id}).fetchone()
+    return bool(row and row[0])
 
 
 def wait_for_chunks(connection: Connection[Row], batch_id: int) -> None:

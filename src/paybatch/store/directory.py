@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -44,6 +44,8 @@ class Gate:
     zone: str
     cut_off: time
     is_default: bool
+    state: str = "open"
+    business_day: date | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
 
 

@@ -75,7 +75,7 @@ WHERE g.merchant_id = m.id AND m.name = %(merchant)s AND g.name = %(name)s;
 -- The gates of these merchants.
 SELECT
     g.merchant_id, m.name AS merchant, g.id, g.name, g.connector, g.mode, g.currencies, g.zone,
-    g.cut_off, g.capabilities, g.is_default
+    g.cut_off, g.capabilities, g.is_default, g.state, g.business_day
 FROM gate AS g INNER JOIN merchant AS m ON g.merchant_id = m.id
 WHERE g.merchant_id = ANY(%(merchant_ids)s) ORDER BY g.merchant_id, g.id;
 

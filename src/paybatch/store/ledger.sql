@@ -82,7 +82,7 @@ WITH owed AS (
         merchant_id, gate_id, currency,
         sum(
             CASE WHEN is_payout THEN -1 ELSE 1 END * (captured - cancelled - settled)
-            - refunded
+            - (refunded - refund_settled)
         ) AS receivable,
         sum(authorized - captured - released) AS hold
     FROM payment GROUP BY merchant_id, gate_id, currency

@@ -47,18 +47,18 @@ FROM number WHERE merchant_id = ANY(%(merchant_ids)s) ORDER BY created_at DESC L
 
 -- name: put_secrets
 -- Stores the sealed secrets of a chunk's rows.
-INSERT INTO secret_block (batch_id, chunk_number, sealed, created_at)
-VALUES (%(batch_id)s, %(chunk_number)s, %(sealed)s, %(created_at)s);
+INSERT INTO secret_block (batch_id, chunk_number, first_line, last_line, sealed, created_at)
+VALUES (
+    %(batch_id)s, %(chunk_number)s, %(first_line)s, %(last_line)s, %(sealed)s, %(created_at)s
+);
 
 -- name: secrets_of_lines
 -- The sealed secrets of the chunks that were loaded with these lines.
-SELECT s.chunk_number, s.sealed, s.created_at FROM secret_block AS s
-INNER JOIN chunk AS c ON s.batch_id = c.batch_id AND s.chunk_number = c.number
+SELECT chunk_number, sealed, created_at FROM secret_block
 WHERE
-    s.batch_id = %(batch_id)s AND c.kind = 'range'
-    AND c.last_line >= %(first_line)s AND c.first_line <= %(last_line)s
-ORDER BY s.chunk_number
-FOR UPDATE OF s;
+    batch_id = %(batch_id)s AND last_line >= %(first_line)s AND first_line <= %(last_line)s
+ORDER BY chunk_number
+FOR UPDATE;
 
 -- name: replace_secrets
 -- Stores what is left of a chunk's secrets after some of its rows were settled.

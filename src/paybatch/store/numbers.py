@@ -66,12 +66,20 @@ def list_numbers(
 
 
 def put_secrets(
-    connection: Connection[Row], batch_id: int, chunk_number: int, sealed: bytes, at: datetime
+    connection: Connection[Row],
+    batch_id: int,
+    chunk_number: int,
+    *,
+    lines: tuple[int, int],
+    sealed: bytes,
+    at: datetime,
 ) -> None:
     """Store the sealed secrets of a chunk's rows; ``at`` = since when we have them."""
     parameters = {
         "batch_id": batch_id,
         "chunk_number": chunk_number,
+        "first_line": lines[0],
+        "last_line": lines[1],
         "sealed": sealed,
         "created_at": at,
     }

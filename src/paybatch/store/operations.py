@@ -95,6 +95,11 @@ def operation_id(batch_id: int, line: int) -> int:
     return batch_id << LINE_BITS | line
 
 
+def line_of(operation: int) -> int:
+    """Give the line that the id of an operation was made from."""
+    return operation % LINES_MAX
+
+
 def id_range(batch_id: int, first_line: int, last_line: int) -> dict[str, int]:
     """Give the ids that stand for a range of lines, as parameters of a statement."""
     return {

@@ -11,8 +11,9 @@ COPY (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded, p.returned,
-        p.charged_back, p.represented, p.reserved_capture, p.reserved_void, p.reserved_refund
+        p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
+        p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
+        p.reserved_void, p.reserved_refund
     FROM payment AS p
     INNER JOIN
         unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
@@ -27,8 +28,9 @@ COPY (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded, p.returned,
-        p.charged_back, p.represented, p.reserved_capture, p.reserved_void, p.reserved_refund
+        p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
+        p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
+        p.reserved_void, p.reserved_refund
     FROM payment AS p
     INNER JOIN
         unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
@@ -49,15 +51,15 @@ INNER JOIN
 -- A table of this connection for the changes of a chunk; a null state stays as it is.
 CREATE TEMPORARY TABLE IF NOT EXISTS amount_change (
     merchant_id integer, id bigint, authorized bigint, released bigint, captured bigint,
-    cancelled bigint, settled bigint, refunded bigint, returned bigint, charged_back bigint,
-    represented bigint, state text
+    cancelled bigint, settled bigint, refunded bigint, refund_settled bigint, returned bigint,
+    charged_back bigint, represented bigint, state text
 ) ON COMMIT DELETE ROWS;
 
 -- name: copy_changes
 -- Fills it.
 COPY amount_change (
-    merchant_id, id, authorized, released, captured, cancelled, settled, refunded, returned,
-    charged_back, represented, state
+    merchant_id, id, authorized, released, captured, cancelled, settled, refunded, refund_settled,
+    returned, charged_back, represented, state
 ) FROM STDIN (FORMAT csv);
 
 -- name: apply_changes
@@ -69,12 +71,17 @@ UPDATE payment AS p SET
     cancelled = p.cancelled + c.cancelled,
     settled = p.settled + c.settled,
     refunded = p.refunded + c.refunded,
+    refund_settled = p.refund_settled + c.refund_settled,
     returned = p.returned + c.returned,
     charged_back = p.charged_back + c.charged_back,
     represented = p.represented + c.represented,
     state = coalesce(c.state, p.state)
 FROM amount_change AS c
 WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
+
+-- name: forget_changes
+-- Drops the table of changes: the transaction goes on with others.
+DROP TABLE IF EXISTS amount_change;
 
 -- name: get_payment
 -- One payment with what was asked for when it was made.
@@ -89,7 +96,8 @@ SELECT
     p.business_day,
     p.authorized,
     p.released,
-    p.captured, p.cancelled, p.settled, p.refunded, p.returned, p.charged_back, p.represented,
+    p.captured, p.cancelled, p.settled, p.refunded, p.refund_settled, p.returned, p.charged_back,
+    p.represented,
     p.reserved_capture, p.reserved_void, p.reserved_refund, p.created_at
 FROM payment AS p
 INNER JOIN merchant AS m ON p.merchant_id = m.id

@@ -92,6 +92,11 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
     connection.execute(_SQL["apply_changes"])
 
 
+def forget_changes(connection: Connection[Row]) -> None:
+    """Forget the changes that were applied in this transaction, before others are."""
+    connection.execute(_SQL["forget_changes"])
+
+
 def get_payment(
     connection: Connection[Row], merchant_ids: Sequence[int], payment_id: int
 ) -> dict[str, Any] | None:

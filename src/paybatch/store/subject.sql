@@ -216,10 +216,26 @@ FROM numbered AS n
 WHERE n.root_id BETWEEN %(first_id)s AND %(last_id)s
 ON CONFLICT (merchant_id, operation_id) DO UPDATE SET chunk_number = excluded.chunk_number;
 
+-- name: part_ordered
+-- Cuts the ordered chunks at the ids with which phases begin. Parts of one have numbers in a row.
+WITH part AS (
+    SELECT
+        merchant_id, operation_id,
+        dense_rank() OVER (
+            ORDER BY chunk_number, width_bucket(operation_id, %(start_ids)s::bigint [])
+        ) - 1 + %(first_chunk)s AS number
+    FROM operation_subject
+    WHERE batch_id = %(batch_id)s AND chunk_number IS NOT NULL
+)
+
+UPDATE operation_subject AS s SET chunk_number = p.number
+FROM part AS p
+WHERE s.merchant_id = p.merchant_id AND s.operation_id = p.operation_id;
+
 -- name: ordered_chunks
--- The ordered chunks that were made, with their rows and merchants.
+-- The ordered chunks that were made, with their rows, merchants and first row.
 SELECT
-    chunk_number, count(*) AS row_count,
+    chunk_number, count(*) AS row_count, min(operation_id) AS first_id,
     array_agg(DISTINCT merchant_id) AS merchant_ids
 FROM operation_subject
 WHERE batch_id = %(batch_id)s AND chunk_number IS NOT NULL

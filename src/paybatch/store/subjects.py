@@ -70,8 +70,13 @@ def order_subjects(
     *,
     first_chunk: int,
     chunk_rows: int,
+    start_ids: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
-    """Give rows on busy payments to ordered chunks; return chunk_number, row_count, merchants."""
+    """Give rows on busy payments to ordered chunks; return chunk_number, row_count, merchants.
+
+    ``start_ids`` are the ids with which phases begin: no chunk has rows of two. ``first_id`` is the
+    first one of a chunk.
+    """
     parameters = {
         "batch_id": batch_id,
         "merchant_ids": list(merchant_ids),
@@ -81,6 +86,9 @@ def order_subjects(
     }
     join_ranges(connection)
     connection.execute(_SQL["order_subjects"], parameters)
+    if start_ids:
+        cut = {"batch_id": batch_id, "first_chunk": first_chunk, "start_ids": list(start_ids)}
+        connection.execute(_SQL["part_ordered"], cut)
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL["ordered_chunks"], {"batch_id": batch_id}).fetchall()
 

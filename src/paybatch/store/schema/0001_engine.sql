@@ -35,7 +35,8 @@ CREATE TABLE sender_merchant (
     PRIMARY KEY (sender_id, merchant_id)
 );
 
--- A merchant's account at a processor.
+-- A merchant's account at a processor. state 'closing' = its processor did not take the last close
+-- of day; business_day = the day that a close opened, where that is later than the calendar says.
 CREATE TABLE gate (
     merchant_id integer NOT NULL REFERENCES merchant (id),
     id integer GENERATED ALWAYS AS IDENTITY,
@@ -47,6 +48,9 @@ CREATE TABLE gate (
     cut_off time NOT NULL DEFAULT '00:00',
     capabilities jsonb NOT NULL DEFAULT '{}',
     is_default boolean NOT NULL DEFAULT FALSE,
+    state text COLLATE "C" NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closing')),
+    business_day date,
+    close_count integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, name)
@@ -132,7 +136,9 @@ CREATE UNIQUE INDEX batch_content ON batch (sender_id, content_hash, occurrence)
 WHERE holds_content;
 
 -- A part of a batch that is loaded, claimed and settled at once. kind 'range' covers the lines
--- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it.
+-- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it. A
+-- chunk is taken when those of lower phases are done: rows that change a list or a gate are phases
+-- of their own.
 CREATE TABLE chunk (
     batch_id bigint NOT NULL,
     number integer NOT NULL,
@@ -141,12 +147,14 @@ CREATE TABLE chunk (
     last_line bigint NOT NULL,
     merchant_ids integer [] NOT NULL,
     state text COLLATE "C" NOT NULL CHECK (state IN ('loaded', 'done', 'cancelled')),
+    phase integer NOT NULL DEFAULT 0,
     attempt integer NOT NULL DEFAULT 0,
     row_count integer NOT NULL,
     rejected_count integer NOT NULL,
     fault_count integer NOT NULL DEFAULT 0,
     PRIMARY KEY (batch_id, number)
 );
+CREATE INDEX chunk_loaded ON chunk (batch_id, phase, number) WHERE state = 'loaded';
 
 -- What was asked for, as it was accepted. Insert only. merchant_id 0 = a rejected row whose
 -- merchant could not be told; it is kept under its sender.
@@ -259,6 +267,7 @@ CREATE TABLE payment (
     cancelled bigint NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
     settled bigint NOT NULL DEFAULT 0 CHECK (settled >= 0),
     refunded bigint NOT NULL DEFAULT 0 CHECK (refunded >= 0),
+    refund_settled bigint NOT NULL DEFAULT 0 CHECK (refund_settled >= 0),
     returned bigint NOT NULL DEFAULT 0 CHECK (returned >= 0),
     charged_back bigint NOT NULL DEFAULT 0 CHECK (charged_back >= 0),
     represented bigint NOT NULL DEFAULT 0 CHECK (represented >= 0),
@@ -270,6 +279,7 @@ CREATE TABLE payment (
     PRIMARY KEY (merchant_id, id),
     CONSTRAINT payment_capture_limit CHECK (captured + released + reserved_capture <= authorized),
     CONSTRAINT payment_settle_limit CHECK (settled + cancelled <= captured),
+    CONSTRAINT payment_refund_settle_limit CHECK (refund_settled <= refunded),
     CONSTRAINT payment_refund_limit CHECK (
         (refunded + reserved_refund) * 100
         <= (captured - cancelled) * (100 + refund_excess_percent)
@@ -308,6 +318,31 @@ CREATE TABLE balance_delta (
     transfer_count bigint NOT NULL,
     PRIMARY KEY (merchant_id, account_id, id)
 );
+
+-- What a close of a gate's day moved, in each currency: captures that were not settled (sales),
+-- refunds that were not and payouts (refunds), and what the processor answered. Numbers count the
+-- closes of a gate.
+CREATE TABLE settlement (
+    merchant_id integer NOT NULL,
+    gate_id integer NOT NULL,
+    number integer NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    operation_id bigint NOT NULL,
+    business_day date NOT NULL,
+    sale_count bigint NOT NULL CHECK (sale_count >= 0),
+    sale_minor bigint NOT NULL CHECK (sale_minor >= 0),
+    refund_count bigint NOT NULL CHECK (refund_count >= 0),
+    refund_minor bigint NOT NULL CHECK (refund_minor >= 0),
+    net_minor bigint NOT NULL,
+    response text COLLATE "C",
+    processor_code text COLLATE "C",
+    processor_text text COLLATE "C",
+    approval_code text COLLATE "C",
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, gate_id, number, currency),
+    CHECK (net_minor = sale_minor - refund_minor)
+);
+CREATE INDEX settlement_operation ON settlement (merchant_id, operation_id);
 
 -- A caller's own idempotency key, kept for ever, with a keyed hash of what was asked.
 CREATE TABLE idempotency (
@@ -381,11 +416,14 @@ CREATE TABLE row_error (
 );
 
 -- CVVs of the rows first_line..last_line that have not been sent, sealed together under the
--- batch's data key. Settling a row takes its secret out; the last one takes the block. created_at
--- is the time when the file came: from then on they may be kept for some hours only.
+-- batch's data key; chunk_number is that of the block that they were loaded with. Settling a row
+-- takes its secret out; the last one takes the block. created_at is the time when the file came:
+-- from then on they may be kept for some hours only.
 CREATE TABLE secret_block (
     batch_id bigint NOT NULL,
     chunk_number integer NOT NULL,
+    first_line bigint NOT NULL,
+    last_line bigint NOT NULL,
     sealed bytea NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (batch_id, chunk_number)
