@@ -29,7 +29,7 @@ _RESULT = {
     "approval_code": pl.col("approval_code"),
 }
 _NUMBERS = {"card_number": "card_", "account_number": "bank_"}
-_NAMED = ("card_reference", "customer")
+_NAMED = ("customer", "identifier")
 
 
 def _given(request: Sequence[str]) -> list[str]:
@@ -40,10 +40,13 @@ def _given(request: Sequence[str]) -> list[str]:
 def _number(name: str, request: Sequence[str]) -> pl.Expr:
     """Give the reference in place of a number; not where the row had named its means otherwise."""
     reference = pl.col("card_reference")
-    other = [cell(each) for each in (*_NUMBERS, *_NAMED) if each in request]
-    own = reference.str.starts_with(_NUMBERS[name]) & pl.all_horizontal(
-        each.is_null() for each in other
-    )
+    others = [cell(each) for each in (*_NUMBERS, "card_reference") if each in request]
+    named = [cell(each) for each in _NAMED if each in request]
+    is_named = pl.any_horizontal(pl.lit(value=False), *(each.is_not_null() for each in named))
+    if name == "card_number" and "card_expiry" in request:  # the row gives it to whom it names
+        is_named &= cell("card_expiry").is_null()
+    is_alone = pl.all_horizontal(~is_named, *(each.is_null() for each in others))
+    own = reference.str.starts_with(_NUMBERS[name]) & is_alone
     return pl.coalesce(cell(name), pl.when(own).then(reference))
 
 

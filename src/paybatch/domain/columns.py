@@ -73,6 +73,16 @@ MEANS_RANK = Field(
 MEANS_TYPE = Field(
     name="means_type", type=fields.choice("card", "ach"), title="Kind of the customer's means"
 )
+IDENTIFIER_TYPE = Field(
+    name="identifier_type",
+    type=fields.choice("phone", "email", "address", "handle", "other"),
+    title="What the identifier is",
+)
+IDENTIFIER = Field(
+    name="identifier",
+    type=fields.name(254),
+    title="What a card is known by: a phone number, an e-mail address ...; see card_mapping",
+)
 
 PAYMENT = Field(
     name="payment",
@@ -180,7 +190,10 @@ MEANS = (
     CUSTOMER,
     MEANS_RANK,
     MEANS_TYPE,
+    IDENTIFIER_TYPE,
+    IDENTIFIER,
 )
+WALLET = (CUSTOMER, MEANS_RANK, MEANS_TYPE, CARD_CVV)
 DETAILS = (
     DESCRIPTION,
     EMAIL,
@@ -191,7 +204,9 @@ DETAILS = (
     *contact("shipping"),
 )
 NEW_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *MEANS, *DETAILS)
+WALLET_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *WALLET, *DETAILS)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
 DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
+CARD = (PAYMENT, CARD_NUMBER, CARD_EXPIRY, CARD_REFERENCE)
 LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

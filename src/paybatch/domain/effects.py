@@ -64,4 +64,16 @@ class Record:
     when: pl.Expr = field(default_factory=lambda: pl.lit(value=True))
 
 
-Effect = NewPayment | ChangePayment | Record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enroll:
+    """A card goes into a customer's wallet, behind those it has; the customer is made if absent.
+
+    A card (number and expiry) that the wallet has already is refused (`Reason.CARD_HELD`).
+    """
+
+    customer: pl.Expr
+    number_id: pl.Expr
+    expiry: pl.Expr
+
+
+Effect = NewPayment | ChangePayment | Record | Enroll

@@ -13,7 +13,7 @@ import polars as pl
 
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import ChangePayment, Effect, NewPayment, Record
+from paybatch.domain.effects import ChangePayment, Effect, Enroll, NewPayment, Record
 from paybatch.domain.fields import Field
 from paybatch.domain.ledger import Transfer
 from paybatch.domain.payment import Status
@@ -150,6 +150,11 @@ class Kind:
         return self.subject is Subject.NEW_PAYMENT and self.needs_means
 
     @property
+    def takes_expiry(self) -> bool:
+        """Whether its rows may bring a card with its expiry."""
+        return any(each.name == "card_expiry" for each in self.fields)
+
+    @property
     def makes(self) -> NewPayment | None:
         """The effect by which it makes a payment, if it does."""
         return next((each for each in self.effects if isinstance(each, NewPayment)), None)
@@ -163,3 +168,8 @@ class Kind:
     def records(self) -> tuple[Record, ...]:
         """The facts that it keeps."""
         return tuple(each for each in self.effects if isinstance(each, Record))
+
+    @property
+    def enrolls(self) -> Enroll | None:
+        """The effect by which it fills a wallet, if it does."""
+        return next((each for each in self.effects if isinstance(each, Enroll)), None)

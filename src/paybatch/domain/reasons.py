@@ -92,13 +92,21 @@ class Reason(StrEnum):
     ROUTING_CHECK_DIGIT = "routing_check_digit", "the routing number's check digit is wrong"
     MEANS_MISSING = (
         "means_missing",
-        "give a card, a card reference, a bank account or a customer to pay with",
+        "give a card, a card reference, a bank account, a customer or an identifier to pay with",
     )
-    MEANS_SEVERAL = "means_several", "give one means only: card, reference, bank account, customer"
+    MEANS_SEVERAL = (
+        "means_several",
+        "give one means only: card, reference, bank account, customer, identifier",
+    )
     MEANS_INCOMPLETE = "means_incomplete", "this column is required for the means that was given"
     ZERO_NOT_AT_BRAND = "zero_not_at_brand", "this card brand takes no authorization of zero"
     REFERENCE_NOT_FOUND = "card_reference_unknown", "the card reference is not known here"
     CUSTOMER_UNKNOWN = "customer_unknown", "the merchant has no such customer, or no such means"
+    IDENTIFIER_UNKNOWN = (
+        "identifier_unknown",
+        "the merchant has no card for this identifier; see the kind card_mapping",
+    )
+    CARD_NEEDED = "card_needed", "this is a bank account: give a card"
     CVV_GONE = "cvv_gone", "the CVV's time is over and the gate requires one; send the row again"
 
     SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
@@ -122,6 +130,8 @@ class Reason(StrEnum):
     )
     REFERENCE_AMBIGUOUS = "reference_ambiguous", "several payments have this reference: use the id"
     GATE_DIFFERS = "gate_differs", "the payment was made at another gate"
+    CARD_HELD = "card_held", "the customer's wallet has this card already"
+    WALLET_FULL = "wallet_full", "a wallet has at most 99 means"
     CURRENCY_DIFFERS = "currency_differs", "the payment is in another currency"
     PAYMENT_IN_DOUBT = "payment_in_doubt", "the payment's outcome is not known yet"
     CHALLENGED = "challenged", "the payment is held by its fraud score: accept or refuse it first"

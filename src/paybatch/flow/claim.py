@@ -18,6 +18,7 @@ from paybatch.domain.few import distinct, without
 from paybatch.domain.kind import Subject
 from paybatch.domain.payment import AMOUNTS
 from paybatch.flow.changes import KEY, STATE, changes_of, in_sequence
+from paybatch.flow.enrolling import Wallets
 from paybatch.flow.follow_up import judged
 from paybatch.flow.place import Place
 from paybatch.store.payments import LOCKED
@@ -53,10 +54,11 @@ def acting(is_named: pl.Expr) -> pl.Expr:
 
 @dataclass
 class Book:
-    """The payments that a chunk acts on, as they stand now."""
+    """The payments that a chunk acts on, and the wallets that it fills, as they stand now."""
 
     place: Place
     payments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LOCKED))
+    wallets: Wallets | None = None
 
     def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Join rows with their payments and judge them."""

@@ -25,7 +25,7 @@ NO_ERRORS = pl.DataFrame(schema=ERRORS)
 
 FIELDS: Mapping[str, Field] = registry.fields()
 AMOUNT_COLUMNS = ("amount_minor", "amount", "base_amount_minor")
-MEANS_COLUMNS = ("card_number", "card_reference", "account_number", "customer")
+MEANS_COLUMNS = ("card_number", "card_reference", "account_number", "customer", "identifier")
 # A fault of what any of several columns may give: the one that the row has is named.
 _GROUPS = {each[0]: each for each in (AMOUNT_COLUMNS, MEANS_COLUMNS)}
 _VALUE_CHARACTERS_MAX = 80
@@ -41,6 +41,8 @@ FAULTS_TOLD = 10
 # Where a refusal by the payment's state is to be looked for; the others at the payment.
 _REFUSED_AT: Mapping[str, str] = {
     Reason.CVV_GONE: "card_cvv",
+    Reason.CARD_HELD: "customer",
+    Reason.WALLET_FULL: "customer",
     Reason.NOT_SUPPORTED: "kind",
     Reason.GATE_DIFFERS: "gate",
     Reason.CURRENCY_DIFFERS: "currency",
@@ -98,6 +100,8 @@ def refusal(rows: pl.DataFrame) -> dict[str, pl.Expr]:
     column = reason.replace_strict(_REFUSED_AT, default="payment", return_dtype=pl.String)
     given = {"amount_minor": "requested_minor", "currency": "currency", "kind": "kind"}
     given["payment"] = "payment" if "payment" in rows.columns else "payment_reference"
+    if "customer" in rows.columns:
+        given["customer"] = "customer"
     value = pl.coalesce(
         pl.when(column == name).then(pl.col(source).cast(pl.String))
         for name, source in given.items()

@@ -9,6 +9,7 @@ from paybatch.flow import details, filters
 from paybatch.flow.changes import KEY
 from paybatch.flow.claim import Book, acts_on_payment
 from paybatch.flow.engine import Engine
+from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.place import Place
 from paybatch.flow.rounds import Sender, in_rounds, locked
 from paybatch.flow.settle import Settled, store
@@ -88,7 +89,8 @@ class Group:
         sender = Sender(self.engine, self.place)
         # Calls of one group may act on the same payment.
         is_ordered = claim["payment_id"].count() > 1
-        book, now = Book(self.place, taken), self.engine.clock()
+        book = Book(self.place, taken, wallets_of(claim, connection))
+        now = self.engine.clock()
         return in_rounds(book, claim, sender.send, now, is_ordered=is_ordered)
 
     def _answers(self, outcomes: list[pl.DataFrame]) -> dict[int, Answer]:

@@ -4,7 +4,7 @@ The preview takes the same way, with everything approved and nothing stored.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -26,6 +26,7 @@ from paybatch.flow.claim import (
 )
 from paybatch.flow.details import with_details
 from paybatch.flow.engine import Engine
+from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.place import Place, test_numbers
 from paybatch.flow.replies import answered_by_us, check_inline, held, is_ours
 from paybatch.flow.settle import Settled, refuse, settle
@@ -74,7 +75,7 @@ def settle_rounds(
     now, lost = work.engine.clock(), rows.filter(_cvv_gone(work.place))
     if not lost.is_empty():
         rows = rows.join(lost, on="id", how="anti", maintain_order="left")
-    book = Book(work.place, locked(connection, rows))
+    book = Book(work.place, locked(connection, rows), wallets_of(rows, connection))
     sender = Sender(work.engine, work.place)
     is_ordered = chunk.kind == "ordered"
     settled = in_rounds(book, rows, sender.send, now, is_ordered=is_ordered)
@@ -115,6 +116,10 @@ def _in_rounds(
     while not rows.is_empty():
         turn: Round = claim(book, rows)
         refused = turn.refused
+        if book.wallets is not None:
+            calls, full = book.wallets.admit(turn.calls)
+            turn = replace(turn, calls=calls)
+            settled += [_refused(refuse(full, now))] if not full.is_empty() else []
         if not turn.calls.is_empty():
             replies = send(turn.calls)
             done = settle(book.place, turn.calls, replies, now)

@@ -142,7 +142,9 @@ def _means_faults(table: _Table) -> Iterator[Fault]:
     account = both(pays, table.given("account_number"))
     means, expiry = table.known, pl.col("expiry")
     strict = pl.col("cvv_required").fill_null(value=False)
-    yield from _fault(Reason.MEANS_MISSING, "card_number", pays, means.none_of(MEANS_COLUMNS))
+    free = [each for each in table.kinds if each.pays and not each.required & set(MEANS_COLUMNS)]
+    none = both(table.is_one_of(free), means.none_of(MEANS_COLUMNS))
+    yield from _fault(Reason.MEANS_MISSING, "card_number", none)
     yield from _fault(Reason.MEANS_SEVERAL, "card_number", pays, means.several_of(MEANS_COLUMNS))
     yield from _fault(Reason.MEANS_INCOMPLETE, "card_expiry", card, table.missing("card_expiry"))
     yield from _fault(Reason.MEANS_INCOMPLETE, "card_cvv", card, table.missing("card_cvv"), strict)
@@ -150,8 +152,11 @@ def _means_faults(table: _Table) -> Iterator[Fault]:
         yield from _fault(Reason.MEANS_INCOMPLETE, name, account, table.missing(name))
     which = both(pays, either(table.given("means_rank"), table.given("means_type")))
     yield from _fault(Reason.MEANS_INCOMPLETE, "customer", which, table.missing("customer"))
+    named = both(pays, table.given("identifier"), table.missing("identifier_type"))
+    yield from _fault(Reason.MEANS_INCOMPLETE, "identifier_type", named)
+    dated = table.is_one_of([each for each in table.kinds if each.pays or each.takes_expiry])
     yield from _fault(
-        Reason.EXPIRY_PAST, "card_expiry", pays, table.given("expiry"), expiry < table.month
+        Reason.EXPIRY_PAST, "card_expiry", dated, table.given("expiry"), expiry < table.month
     )
 
 
@@ -163,6 +168,7 @@ MARKS = (
     (Reason.ROUTING_CHECK_DIGIT, "routing_number", "routing_fails"),
     (Reason.REFERENCE_NOT_FOUND, "card_reference", "card_reference_unknown"),
     (Reason.CUSTOMER_UNKNOWN, "customer", "customer_unknown"),
+    (Reason.IDENTIFIER_UNKNOWN, "identifier", "identifier_unknown"),
     (Reason.NOT_SUPPORTED, "kind", "verb_missing"),
 )
 

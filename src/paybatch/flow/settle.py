@@ -10,14 +10,16 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
-from paybatch.domain.few import FEW_ROWS, chosen, distinct, joined, nulls, without
+from paybatch.domain.few import FEW_ROWS, distinct, joined, nulls, without
 from paybatch.flow import filters
 from paybatch.flow.changes import added_up, changes_of, in_sequence
 from paybatch.flow.claim import acts_on_payment
 from paybatch.flow.describe import refusal
 from paybatch.flow.engine import Engine
+from paybatch.flow.enrolling import enrolled
 from paybatch.flow.place import Place
-from paybatch.store import facts, ledger, operations, payments
+from paybatch.flow.recording import records
+from paybatch.store import facts, ledger, operations, payments, wallets
 from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate
 from paybatch.store.operations import OUTCOME_COLUMNS
@@ -33,6 +35,7 @@ class Settled:
     transfers: pl.DataFrame
     counted: pl.DataFrame
     facts: list[tuple[Fact, pl.DataFrame]] = field(default_factory=list)
+    enrolled: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -113,6 +116,7 @@ def _all_of(parts: list[Settled]) -> Settled:
         transfers=_one_of([each.transfers for each in parts]),
         counted=outcomes,
         facts=[fact for each in parts for fact in each.facts],
+        enrolled=_one_of([each.enrolled for each in parts]),
     )
 
 
@@ -134,7 +138,7 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
         changes=pl.DataFrame(),
         transfers=_transfers(made, kinds),
         counted=outcomes,
-        facts=_records(place, made, kinds),
+        facts=records(place, made, kinds),
     )
 
 
@@ -154,7 +158,8 @@ def _settle_follow_ups(
         changes=changes.summed(rows),
         transfers=_transfers(rows, kinds),
         counted=outcomes,
-        facts=_records(place, rows, kinds),
+        facts=records(place, rows, kinds),
+        enrolled=enrolled(rows),
     )
 
 
@@ -170,25 +175,8 @@ def _settle_alone(
     told = rows.with_columns_seq(_told(kinds))
     outcomes = told.select_seq(*kept, status=nothing, state="result")
     none = pl.DataFrame()
-    return Settled(outcomes, none, none, none, outcomes, _records(place, rows, kinds))
-
-
-def _records(
-    place: Place, rows: pl.DataFrame, kinds: frozenset[str]
-) -> list[tuple[Fact, pl.DataFrame]]:
-    """Give the facts that approved rows leave behind."""
-    found = []
-    for name in sorted(kinds):
-        for each in registry.kinds()[name].records:
-            own = rows.filter((pl.col("act") == name) & pl.col("is_approved") & each.when)
-            if not own.is_empty():
-                connectors = {gate.id: gate.connector for gate in place.gates}
-                named = chosen(own["gate_id"], connectors, pl.String()).alias("connector")
-                own = own.hstack([named])
-                values = [value.alias(column) for column, value in each.values.items()]
-                keys = ("merchant_id", pl.col("id").alias("operation_id"), "payment_id")
-                found.append((each.fact, own.select_seq(*keys, *values)))
-    return found
+    facts_kept = records(place, rows, kinds)
+    return Settled(outcomes, none, none, none, outcomes, facts_kept, enrolled(rows))
 
 
 _KEPT = (
@@ -390,5 +378,8 @@ def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -
     moved = [each.transfers for each in settled if not each.transfers.is_empty()]
     if moved:
         store_transfers(engine, connection, joined(moved))
+    for each in settled:
+        if not each.enrolled.is_empty():
+            wallets.enroll(connection, each.enrolled)
     for fact, rows in (found for each in settled for found in each.facts):
         facts.copy_facts(connection, fact, rows.with_columns_seq(created_at=pl.lit(engine.clock())))

@@ -24,7 +24,7 @@ NEEDED = (
     *(field.name for field in NEW_PAYMENT if not field.name.startswith(_CONTACT)),
     *("shipping_minor", "payment", "final"),
 )
-NAMES = ("reference", "idempotency_key", "payment")
+NAMES = ("reference", "idempotency_key", "payment", "identifier")
 _CODES = ("account_type", "sec_code", "routing_number")
 _NAME_CHARACTERS_MAX = 128
 _MARK_CHARACTERS = 16

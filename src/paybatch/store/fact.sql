@@ -21,6 +21,21 @@ COPY card_name (
     merchant_id, operation_id, payment_id, name_type, name, number_id, expiry, created_at
 ) FROM STDIN (FORMAT csv);
 
+-- name: cards_of_names
+-- The card that each of these identifiers stands for: the newest row decides.
+COPY (
+    SELECT DISTINCT ON (w.merchant_id, w.name_type, w.name)
+        w.merchant_id, w.name_type, w.name, encode(uuid_send(c.number_id), 'hex'), c.expiry,
+        n.brand, n.masked, n.bank_code
+    FROM
+        unnest(%(merchant_ids)s::integer [], %(name_types)s::text [], %(names)s::text [])
+            AS w (merchant_id, name_type, name)
+    INNER JOIN card_name AS c
+        ON w.merchant_id = c.merchant_id AND w.name_type = c.name_type AND w.name = c.name
+    INNER JOIN number AS n ON c.merchant_id = n.merchant_id AND c.number_id = n.id
+    ORDER BY w.merchant_id, w.name_type, w.name, c.created_at DESC, c.operation_id DESC
+) TO STDOUT (FORMAT csv);
+
 -- name: copy_score
 -- Stores scores.
 COPY score (
