@@ -14,7 +14,7 @@ from paybatch.flow.sample import SampleUnknownError
 from paybatch.flow.sample import sample as make_sample
 
 AMOUNTS = ("amount_minor", "amount", "base_amount_minor")
-MEANS = ("card_number", "card_reference", "account_number", "customer", "identifier")
+MEANS = ("card_number", "card_reference", "account_number", "customer", "identifier", "iban")
 BESIDE = {
     "card_expiry": "with card_number",
     "routing_number": "with account_number",

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.report import cell
 
@@ -28,7 +29,7 @@ _RESULT = {
     "processor_code": pl.col("processor_code"),
     "approval_code": pl.col("approval_code"),
 }
-_NUMBERS = {"card_number": "card_", "account_number": "bank_"}
+_NUMBERS = {"card_number": "card_", "account_number": "bank_", "iban": "bank_"}
 _NAMED = ("customer", "identifier")
 
 
@@ -46,7 +47,8 @@ def _number(name: str, request: Sequence[str]) -> pl.Expr:
     if name == "card_number" and "card_expiry" in request:  # the row gives it to whom it names
         is_named &= cell("card_expiry").is_null()
     is_alone = pl.all_horizontal(~is_named, *(each.is_null() for each in others))
-    own = reference.str.starts_with(_NUMBERS[name]) & is_alone
+    is_its = (pl.col("brand") == IBAN_BRAND) == (name == "iban")
+    own = reference.str.starts_with(_NUMBERS[name]) & is_its & is_alone
     return pl.coalesce(cell(name), pl.when(own).then(reference))
 
 

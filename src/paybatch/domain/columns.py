@@ -64,6 +64,25 @@ ACCOUNT_TYPE = Field(
 SEC_CODE = Field(
     name="sec_code", type=fields.choice("WEB", "CCD", "PPD", "TEL"), title="ACH entry class"
 )
+IBAN = Field(name="iban", type=fields.IBAN, title="The payer's bank account (SEPA)")
+BIC = Field(name="bic", type=fields.BIC, title="The payer's bank")
+CREDITOR_ID = Field(
+    name="creditor_id", type=fields.CREDITOR_ID, title="Who may collect: SEPA creditor identifier"
+)
+MANDATE_TYPE = Field(
+    name="mandate_type",
+    type=fields.choice("OOFF", "RCUR"),
+    title="Whether a mandate is for one debit or for several; default: RCUR",
+)
+SIGNED_ON = Field(name="signed_on", type=fields.DAY, title="Day of the signature, YYYY-MM-DD")
+SEQUENCE_TYPE = Field(
+    name="sequence_type",
+    type=fields.choice("OOFF", "FRST", "RCUR", "FNAL"),
+    title="Which debit of its mandate it is: the only, the first, a later or the last one",
+)
+COLLECT_ON = Field(
+    name="collect_on", type=fields.DAY, title="Day on which a debit is due; default: at once"
+)
 CUSTOMER = Field(
     name="customer", type=fields.word(64, "._:/#^"), title="A customer whose means pays"
 )

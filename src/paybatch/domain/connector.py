@@ -35,6 +35,7 @@ class Verb(StrEnum):
     REFUND = "refund"
     CREDIT = "credit"
     VERIFY = "verify"
+    DEBIT = "debit"  # collect from a bank account
     ADJUST = "adjust"
     SCORE = "score"  # how risky a card is, 0 to 100
     ALERT = "alert"  # tell the alert service what became of an alert

@@ -37,6 +37,8 @@ class NewPayment:
 class ChangePayment:
     """The amounts of the subject payment grow by these (minor units); its state may change too.
 
+    A kind that makes a payment from an earlier one may change the state of that one so.
+
     ``state`` is an expression; null leaves the payment's state as it is.
     """
 
@@ -53,6 +55,8 @@ class Fact(StrEnum):
     CARD_NAME = "card_name"  # a customer's identifier that stands for a card
     SCORE = "score"  # what a scoring service said
     NOTICE = "notice"  # a callback that is owed
+    MANDATE = "mandate"  # what a payer signed, so that a creditor may collect
+    DEBIT = "debit"  # how a direct debit is collected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ class Subject(StrEnum):
 
     NEW_PAYMENT = "new payment"  # with a means that the row brings
     NEW_FROM_PAYMENT = "new payment from an earlier one"  # with the means of that one
+    NEW_FROM_PAYMENT_OR_MEANS = "new payment from an earlier one, or with a means"
     PAYMENT = "payment"  # one that is named
     PAYMENT_OR_MEANS = "payment or means"  # one that is named, or what stands in its place
 
@@ -148,6 +149,11 @@ class Kind:
     def pays(self) -> bool:
         """Whether its rows bring the means of the payment that they make."""
         return self.subject is Subject.NEW_PAYMENT and self.needs_means
+
+    @property
+    def chains(self) -> bool:
+        """Whether a payment that it makes may come from an earlier one."""
+        return self.subject in {Subject.NEW_FROM_PAYMENT, Subject.NEW_FROM_PAYMENT_OR_MEANS}
 
     @property
     def takes_expiry(self) -> bool:

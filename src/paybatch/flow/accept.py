@@ -36,7 +36,7 @@ from paybatch.store.database import Connection, ConstraintError, Row
 from paybatch.store.keys import DataKey
 from paybatch.store.subjects import Modes
 
-HIDDEN = {"card_number", "account_number", "card_cvv"}
+HIDDEN = {"card_number", "account_number", "iban", "card_cvv"}
 ORDERED_CHUNK_ROWS = 10_000
 Advance = Callable[[int], None]
 

@@ -48,7 +48,8 @@ def acting(is_named: pl.Expr) -> pl.Expr:
     kinds = registry.kinds().values()
     named = {Subject.PAYMENT, Subject.NEW_FROM_PAYMENT}
     always = [kind.name for kind in kinds if kind.subject in named]
-    either = [kind.name for kind in kinds if kind.subject is Subject.PAYMENT_OR_MEANS]
+    some = {Subject.PAYMENT_OR_MEANS, Subject.NEW_FROM_PAYMENT_OR_MEANS}
+    either = [kind.name for kind in kinds if kind.subject in some]
     return pl.col("kind").is_in(always) | (pl.col("kind").is_in(either) & is_named)
 
 
@@ -169,7 +170,7 @@ def _taken_over() -> list[pl.Expr]:
 
 
 def _is_chained(kind: str | None) -> bool:
-    return kind is not None and registry.kinds()[kind].subject is Subject.NEW_FROM_PAYMENT
+    return kind is not None and registry.kinds()[kind].chains
 
 
 def _without_unmade(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -109,10 +109,11 @@ def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
 
 def _all_of(parts: list[Settled]) -> Settled:
     outcomes = pl.concat([each.outcomes for each in parts], how="diagonal_relaxed").sort("id")
+    changes = [each.changes for each in parts if not each.changes.is_empty()]
     return Settled(
         outcomes,
         made=_one_of([each.made for each in parts]),
-        changes=_one_of([each.changes for each in parts]),
+        changes=added_up(changes) if len(changes) > 1 else _one_of(changes),
         transfers=_one_of([each.transfers for each in parts]),
         counted=outcomes,
         facts=[fact for each in parts for fact in each.facts],
@@ -127,7 +128,9 @@ def _one_of(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that make payments."""
-    rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), payment_id="id")
+    changes = _changes_of_sources(rows, kinds)
+    names = {"source_id": "payment_id", "payment_id": "id"}
+    rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), **names)
     if "filtered_by" in rows.columns:
         rows = rows.with_columns_seq(**filters.told())
     made = rows.with_columns_seq(_amounts_of_new(kinds))
@@ -135,11 +138,20 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
     return Settled(
         outcomes=outcomes,
         made=made,
-        changes=pl.DataFrame(),
+        changes=changes,
         transfers=_transfers(made, kinds),
         counted=outcomes,
         facts=records(place, made, kinds),
     )
+
+
+def _changes_of_sources(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
+    """Give what rows that make payments change in those that they make them from."""
+    changes = changes_of(kinds)
+    acting = rows.filter(acts_on_payment()) if changes.names else pl.DataFrame()
+    if acting.is_empty():
+        return pl.DataFrame()
+    return changes.summed(acting.with_columns_seq(changes.by))
 
 
 def _settle_follow_ups(

@@ -17,7 +17,7 @@ from paybatch.store import directory, numbers
 DEMO_CUSTOMER = "customer-1001"
 _DEMO_NUMBER = "4111111111111111"
 CARD_COLUMNS = ("number", "expiry")
-ABSENT = ("routing_number", "account_number", "number_id")
+ABSENT = ("routing_number", "account_number", "iban", "number_id")
 
 
 def add_card(

@@ -23,6 +23,8 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.CARD_NAME: (*_KEYS, "name_type", "name", "number_id", "expiry", "created_at"),
     Fact.SCORE: (*_KEYS, "number_id", "score", "band", "created_at"),
     Fact.NOTICE: (*_KEYS, "state", "created_at"),
+    Fact.MANDATE: (*_KEYS, "creditor_id", "bic", "mandate_type", "signed_on", "created_at"),
+    Fact.DEBIT: (*_KEYS, "mandate_id", "sequence_type", "collect_on", "created_at"),
 }
 
 
@@ -49,6 +51,8 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
         Fact.CARD_NAME: _SQL["copy_card_name"],
         Fact.SCORE: _SQL["copy_score"],
         Fact.NOTICE: _SQL["copy_notice"],
+        Fact.MANDATE: _SQL["copy_mandate"],
+        Fact.DEBIT: _SQL["copy_debit"],
     }
     copy_in(connection, copies[fact], rows[FACT_COLUMNS[fact]])
 
