@@ -302,7 +302,7 @@ def test_no_iban_is_kept_in_clear(engine: Engine, place: Place) -> None:
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
         ).fetchall()
         for (table,) in tables:
-            kept = connection.execute(f"SELECT t::text FROM {table} AS t").fetchall()  # type: ignore[arg-type]
+            kept = connection.execute(f"SELECT t::text FROM {table} AS t").fetchall()
             told += [str(each) for (each,) in kept]
     text = "\n".join(told)
     assert "DE******************00" in text
