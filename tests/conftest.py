@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from paybatch.flow.engine import Engine, open_engine
 from paybatch.flow.place import Place, find_place
+from paybatch.flow.wallet import DEMO_CUSTOMER, make_demo_customer
 from paybatch.settings import Settings
 from paybatch.site.migrate import migrate
 from paybatch.store import directory, embedded
@@ -88,6 +89,13 @@ def gate_values(name: str, **changes: object) -> dict[str, object]:
 def place(engine: Engine) -> Place:
     """Give the place of sender ``local``."""
     return find_place(engine, "local")
+
+
+@pytest.fixture
+def customer(engine: Engine, place: Place) -> str:
+    """Give the customer of the samples, with a test card in its wallet."""
+    make_demo_customer(engine, ("demo", place.merchant_id), "local")
+    return DEMO_CUSTOMER
 
 
 @pytest.fixture

@@ -103,6 +103,7 @@ def test_a_wrong_name_ends_with_2_and_the_known_names(bare: Cli, command: str) -
     assert ("filebatch, native" in done.err) == (command == "sample")
 
 
+@pytest.mark.usefixtures("customer")
 @pytest.mark.parametrize("name", [*registry.kinds(), *registry.dialects()])
 def test_every_row_of_a_sample_is_approved(engine: Engine, place: Place, name: str) -> None:
     text = sample(name)

@@ -47,8 +47,10 @@ def samples(kinds: frozenset[str] | None = None) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def run(engine: Engine, place: Place) -> Callable[[str, bytes], pl.DataFrame]:
+def run(engine: Engine, place: Place, customer: str) -> Callable[[str, bytes], pl.DataFrame]:
     """Give a function that takes a request file of a dialect to its result, all cells as text."""
+
+    assert customer, "samples name it"
 
     def run(dialect: str, request: bytes) -> pl.DataFrame:
         options = Request(file_name="contract.csv", dialect=dialect)

@@ -68,9 +68,11 @@ def test_transfers_use_different_accounts(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_effects_fit_the_subject(kind: Kind) -> None:
-    makes = kind.subject in {Subject.NEW_PAYMENT, Subject.NEW_FROM_PAYMENT}
+    makes = kind.subject is Subject.NEW_PAYMENT or kind.chains
     assert (kind.makes is not None) is makes
-    assert not (kind.makes and kind.changes)
+    if kind.makes and kind.changes:
+        assert kind.chains, "it changes the payment that it comes from"
+        assert not kind.changes.amounts, "and of that the state only"
     stands = kind.stands_for(Capabilities())
     assert kind.effects or stands, "a kind does something"
     assert stands.keys() <= registry.kinds().keys() - {kind.name}

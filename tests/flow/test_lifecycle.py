@@ -29,9 +29,9 @@ from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
 from paybatch.flow.follow_up import _ladder
 from paybatch.flow.place import find_place
+from paybatch.flow.posting import store_transfers
 from paybatch.flow.receive import Request
 from paybatch.flow.report import report
-from paybatch.flow.settle import store_transfers
 from paybatch.store import directory, ledger
 from paybatch.store.public_ids import Shape
 

@@ -34,6 +34,7 @@ def made(engine: Engine, place: Place, request: Path) -> bytes:
     return target.getvalue()
 
 
+@pytest.mark.usefixtures("customer")
 @pytest.mark.parametrize("path", REQUESTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_request_gives_its_result(
     path: Path, engine: Engine, place: Place, request: pytest.FixtureRequest

@@ -14,12 +14,13 @@ from paybatch.flow.sample import SampleUnknownError
 from paybatch.flow.sample import sample as make_sample
 
 AMOUNTS = ("amount_minor", "amount", "base_amount_minor")
-MEANS = ("card_number", "card_reference", "account_number", "customer")
+MEANS = ("card_number", "card_reference", "account_number", "customer", "identifier", "iban")
 BESIDE = {
     "card_expiry": "with card_number",
     "routing_number": "with account_number",
     "account_type": "with account_number",
     "sec_code": "with account_number",
+    "identifier_type": "with identifier",
 }
 
 

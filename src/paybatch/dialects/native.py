@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.report import cell
 
@@ -28,8 +29,8 @@ _RESULT = {
     "processor_code": pl.col("processor_code"),
     "approval_code": pl.col("approval_code"),
 }
-_NUMBERS = {"card_number": "card_", "account_number": "bank_"}
-_NAMED = ("card_reference", "customer")
+_NUMBERS = {"card_number": "card_", "account_number": "bank_", "iban": "bank_"}
+_NAMED = ("customer", "identifier")
 
 
 def _given(request: Sequence[str]) -> list[str]:
@@ -40,10 +41,14 @@ def _given(request: Sequence[str]) -> list[str]:
 def _number(name: str, request: Sequence[str]) -> pl.Expr:
     """Give the reference in place of a number; not where the row had named its means otherwise."""
     reference = pl.col("card_reference")
-    other = [cell(each) for each in (*_NUMBERS, *_NAMED) if each in request]
-    own = reference.str.starts_with(_NUMBERS[name]) & pl.all_horizontal(
-        each.is_null() for each in other
-    )
+    others = [cell(each) for each in (*_NUMBERS, "card_reference") if each in request]
+    named = [cell(each) for each in _NAMED if each in request]
+    is_named = pl.any_horizontal(pl.lit(value=False), *(each.is_not_null() for each in named))
+    if name == "card_number" and "card_expiry" in request:  # the row gives it to whom it names
+        is_named &= cell("card_expiry").is_null()
+    is_alone = pl.all_horizontal(~is_named, *(each.is_null() for each in others))
+    is_its = (pl.col("brand") == IBAN_BRAND) == (name == "iban")
+    own = reference.str.starts_with(_NUMBERS[name]) & is_its & is_alone
     return pl.coalesce(cell(name), pl.when(own).then(reference))
 
 

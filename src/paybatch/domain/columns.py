@@ -64,6 +64,25 @@ ACCOUNT_TYPE = Field(
 SEC_CODE = Field(
     name="sec_code", type=fields.choice("WEB", "CCD", "PPD", "TEL"), title="ACH entry class"
 )
+IBAN = Field(name="iban", type=fields.IBAN, title="The payer's bank account (SEPA)")
+BIC = Field(name="bic", type=fields.BIC, title="The payer's bank")
+CREDITOR_ID = Field(
+    name="creditor_id", type=fields.CREDITOR_ID, title="Who may collect: SEPA creditor identifier"
+)
+MANDATE_TYPE = Field(
+    name="mandate_type",
+    type=fields.choice("OOFF", "RCUR"),
+    title="Whether a mandate is for one debit or for several; default: RCUR",
+)
+SIGNED_ON = Field(name="signed_on", type=fields.DAY, title="Day of the signature, YYYY-MM-DD")
+SEQUENCE_TYPE = Field(
+    name="sequence_type",
+    type=fields.choice("OOFF", "FRST", "RCUR", "FNAL"),
+    title="Which debit of its mandate it is: the only, the first, a later or the last one",
+)
+COLLECT_ON = Field(
+    name="collect_on", type=fields.DAY, title="Day on which a debit is due; default: at once"
+)
 CUSTOMER = Field(
     name="customer", type=fields.word(64, "._:/#^"), title="A customer whose means pays"
 )
@@ -72,6 +91,16 @@ MEANS_RANK = Field(
 )
 MEANS_TYPE = Field(
     name="means_type", type=fields.choice("card", "ach"), title="Kind of the customer's means"
+)
+IDENTIFIER_TYPE = Field(
+    name="identifier_type",
+    type=fields.choice("phone", "email", "address", "handle", "other"),
+    title="What the identifier is",
+)
+IDENTIFIER = Field(
+    name="identifier",
+    type=fields.name(254),
+    title="What a card is known by: a phone number, an e-mail address ...; see card_mapping",
 )
 
 PAYMENT = Field(
@@ -196,7 +225,10 @@ MEANS = (
     CUSTOMER,
     MEANS_RANK,
     MEANS_TYPE,
+    IDENTIFIER_TYPE,
+    IDENTIFIER,
 )
+WALLET = (CUSTOMER, MEANS_RANK, MEANS_TYPE, CARD_CVV)
 DETAILS = (
     DESCRIPTION,
     EMAIL,
@@ -207,8 +239,10 @@ DETAILS = (
     *contact("shipping"),
 )
 NEW_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *MEANS, *DETAILS)
+WALLET_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *WALLET, *DETAILS)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
 DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
 CONTROL_TOTALS = (*(EXPECTED_SALE_COUNT, EXPECTED_SALE, EXPECTED_REFUND_COUNT, EXPECTED_REFUND),)
+CARD = (PAYMENT, CARD_NUMBER, CARD_EXPIRY, CARD_REFERENCE)
 LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

@@ -36,6 +36,7 @@ class Verb(StrEnum):
     REFUND = "refund"
     CREDIT = "credit"
     VERIFY = "verify"
+    DEBIT = "debit"  # collect from a bank account
     ADJUST = "adjust"
     SCORE = "score"  # how risky a card is, 0 to 100
     CLOSE_DAY = "close_day"  # end the day of a gate, with its totals in one currency

@@ -39,6 +39,8 @@ class NewPayment:
 class ChangePayment:
     """The amounts of the subject payment grow by these (minor units); its state may change too.
 
+    A kind that makes a payment from an earlier one may change the state of that one so.
+
     ``state`` is an expression; null leaves the payment's state as it is.
     """
 
@@ -55,6 +57,8 @@ class Fact(StrEnum):
     CARD_NAME = "card_name"  # a customer's identifier that stands for a card
     SCORE = "score"  # what a scoring service said
     NOTICE = "notice"  # a callback that is owed
+    MANDATE = "mandate"  # what a payer signed, so that a creditor may collect
+    DEBIT = "debit"  # how a direct debit is collected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,4 +92,16 @@ def remark() -> Record:
     return Record(fact=Fact.NOTE, values=values, when=is_said)
 
 
-Effect = NewPayment | ChangePayment | Record | CloseDay | UnlockGate
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enroll:
+    """A card goes into a customer's wallet, behind those it has; the customer is made if absent.
+
+    A card (number and expiry) that the wallet has already is refused (`Reason.CARD_HELD`).
+    """
+
+    customer: pl.Expr
+    number_id: pl.Expr
+    expiry: pl.Expr
+
+
+Effect = NewPayment | ChangePayment | Record | Enroll | CloseDay | UnlockGate

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from paybatch.domain import banks
 from paybatch.domain.reasons import Reason
 
 ColumnRule = Callable[[pl.Expr], pl.Expr]
@@ -205,6 +206,31 @@ ACCOUNT_NUMBER = FieldType(
         (Reason.ACCOUNT_MALFORMED, _unlike(r"^[0-9]{4,17}$")),
     ),
     sensitive="number",
+)
+
+IBAN = FieldType(
+    name="iban",
+    allowed="an IBAN in capitals without blanks, with right check digits",
+    faults=(
+        (Reason.IBAN_MALFORMED, _unlike(r"^[A-Z]{2}[0-9]{2}[0-9A-Z]{11,30}$")),
+        (Reason.IBAN_CHECK_DIGITS, banks.iban_fails),
+    ),
+    sensitive="number",
+)
+
+BIC = FieldType(
+    name="bic",
+    allowed="a BIC of 8 or 11 letters and digits in capitals, such as COBADEFF",
+    faults=((Reason.VALUE_MALFORMED, _unlike(r"^[A-Z]{6}[0-9A-Z]{2}(?:[0-9A-Z]{3})?$")),),
+)
+
+CREDITOR_ID = FieldType(
+    name="creditor id",
+    allowed="a SEPA creditor identifier in capitals without blanks",
+    faults=(
+        (Reason.VALUE_MALFORMED, _unlike(r"^[A-Z]{2}[0-9]{2}[0-9A-Z]{4,31}$")),
+        (Reason.CREDITOR_CHECK_DIGITS, banks.creditor_fails),
+    ),
 )
 
 ROUTING_NUMBER = FieldType(

@@ -17,6 +17,7 @@ from paybatch.domain.effects import (
     ChangePayment,
     CloseDay,
     Effect,
+    Enroll,
     NewPayment,
     Record,
     UnlockGate,
@@ -32,6 +33,7 @@ class Subject(StrEnum):
 
     NEW_PAYMENT = "new payment"  # with a means that the row brings
     NEW_FROM_PAYMENT = "new payment from an earlier one"  # with the means of that one
+    NEW_FROM_PAYMENT_OR_MEANS = "new payment from an earlier one, or with a means"
     PAYMENT = "payment"  # one that is named
     PAYMENT_OR_MEANS = "payment or means"  # one that is named, or what stands in its place
     GATE = "gate"  # or every gate of a processor
@@ -162,6 +164,16 @@ class Kind:
         return self.subject is Subject.NEW_PAYMENT and self.needs_means
 
     @property
+    def chains(self) -> bool:
+        """Whether a payment that it makes may come from an earlier one."""
+        return self.subject in {Subject.NEW_FROM_PAYMENT, Subject.NEW_FROM_PAYMENT_OR_MEANS}
+
+    @property
+    def takes_expiry(self) -> bool:
+        """Whether its rows may bring a card with its expiry."""
+        return any(each.name == "card_expiry" for each in self.fields)
+
+    @property
     def makes(self) -> NewPayment | None:
         """The effect by which it makes a payment, if it does."""
         return next((each for each in self.effects if isinstance(each, NewPayment)), None)
@@ -188,3 +200,8 @@ class Kind:
     def records(self) -> tuple[Record, ...]:
         """The facts that it keeps."""
         return tuple(each for each in self.effects if isinstance(each, Record))
+
+    @property
+    def enrolls(self) -> Enroll | None:
+        """The effect by which it fills a wallet, if it does."""
+        return next((each for each in self.effects if isinstance(each, Enroll)), None)

@@ -14,7 +14,10 @@ from paybatch.domain.fields import Field
 from paybatch.domain.kind import Fault
 from paybatch.domain.reasons import Reason
 
-_SUBJECTS = ("payment", "card_number", "card_reference", "email", "customer_ip", "bin")
+_SUBJECTS = (
+    *("payment", "card_number", "card_reference", "account_number"),
+    *("email", "customer_ip", "bin"),
+)
 _LEVEL = pl.col("level").fill_null("merchant")
 _NUMBER = pl.coalesce("payment_number_id", "number_id")
 # What is looked at in a new payment -> its column there, and why it is refused.

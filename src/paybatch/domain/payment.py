@@ -50,6 +50,12 @@ class Status(StrEnum):
     TRANSFER_PENDING = "transfer_pending"
     SENT = "sent"
     RECEIVED = "received"
+    IN_COLLECTION = "in_collection"  # a direct debit that is not due yet
+    MANDATE_ONCE = "mandate_once"  # for one debit, which was not made yet
+    MANDATE_OPEN = "mandate_open"  # for several debits, none was made yet
+    MANDATE_RUNNING = "mandate_running"
+    MANDATE_ENDED = "mandate_ended"  # the last debit was made
+    MANDATE_CANCELLED = "mandate_cancelled"
 
 
 def open_hold() -> pl.Expr:
@@ -78,7 +84,14 @@ def over_returned() -> pl.Expr:
 
 
 KNOWN = frozenset(Status) - {Status.UNKNOWN, Status.PENDING}
-GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED}
+USABLE_MANDATES = frozenset({Status.MANDATE_ONCE, Status.MANDATE_OPEN, Status.MANDATE_RUNNING})
+_MANDATES = USABLE_MANDATES | {Status.MANDATE_ENDED, Status.MANDATE_CANCELLED}
+GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED} - _MANDATES
+
+
+def in_collection() -> pl.Expr:
+    """Tell which payments are direct debits that are not due yet."""
+    return pl.col("state") == Status.IN_COLLECTION.value
 
 
 def status() -> pl.Expr:

@@ -90,15 +90,29 @@ class Reason(StrEnum):
     ACCOUNT_MALFORMED = "account_malformed", "an account number is 4 to 17 digits"
     ROUTING_MALFORMED = "routing_malformed", "a routing number is nine digits"
     ROUTING_CHECK_DIGIT = "routing_check_digit", "the routing number's check digit is wrong"
+    IBAN_MALFORMED = "iban_malformed", "an IBAN begins with its country, in capitals without blanks"
+    IBAN_CHECK_DIGITS = "iban_check_digits", "the IBAN's check digits are wrong, or its length is"
+    CREDITOR_CHECK_DIGITS = "creditor_check_digits", "the creditor identifier's digits are wrong"
     MEANS_MISSING = (
         "means_missing",
-        "give a card, a card reference, a bank account or a customer to pay with",
+        "give a card, a card reference, a bank account, a customer or an identifier to pay with",
     )
-    MEANS_SEVERAL = "means_several", "give one means only: card, reference, bank account, customer"
+    MEANS_SEVERAL = (
+        "means_several",
+        "give one means only: card, reference, bank account, customer, identifier",
+    )
     MEANS_INCOMPLETE = "means_incomplete", "this column is required for the means that was given"
     ZERO_NOT_AT_BRAND = "zero_not_at_brand", "this card brand takes no authorization of zero"
     REFERENCE_NOT_FOUND = "card_reference_unknown", "the card reference is not known here"
     CUSTOMER_UNKNOWN = "customer_unknown", "the merchant has no such customer, or no such means"
+    IDENTIFIER_UNKNOWN = (
+        "identifier_unknown",
+        "the merchant has no card for this identifier; see the kind card_mapping",
+    )
+    CARD_NEEDED = "card_needed", "this is a bank account: give a card"
+    ACCOUNT_NEEDED = "account_needed", "this is a card: give a bank account, or name a mandate"
+    IBAN_NEEDED = "iban_needed", "a mandate is for an IBAN: give one, or the reference of one"
+    MANDATE_NEEDED = "mandate_needed", "money is taken from an IBAN with a mandate: direct_debit"
     CVV_GONE = "cvv_gone", "the CVV's time is over and the gate requires one; send the row again"
 
     SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
@@ -136,6 +150,14 @@ class Reason(StrEnum):
     )
     REFERENCE_AMBIGUOUS = "reference_ambiguous", "several payments have this reference: use the id"
     GATE_DIFFERS = "gate_differs", "the payment was made at another gate"
+    MANDATE_ENDED = "mandate_ended", "the last debit of the mandate was made: nothing may follow"
+    MANDATE_CANCELLED = "mandate_cancelled", "the mandate was cancelled: get a new one"
+    SEQUENCE_NOT_ALLOWED = (
+        "sequence_not_allowed",
+        "a mandate for one debit takes OOFF; one for several FRST first, then RCUR, FNAL as last",
+    )
+    CARD_HELD = "card_held", "the customer's wallet has this card already"
+    WALLET_FULL = "wallet_full", "a wallet has at most 99 means"
     CURRENCY_DIFFERS = "currency_differs", "the payment is in another currency"
     PAYMENT_IN_DOUBT = "payment_in_doubt", "the payment's outcome is not known yet"
     CHALLENGED = "challenged", "the payment is held by its fraud score: accept or refuse it first"

@@ -29,13 +29,14 @@ from paybatch.flow.place import Place
 from paybatch.flow.shaping import Origin, rejected, replayed, shaped, taken_keys, vault_rows
 from paybatch.flow.tallies import tally
 from paybatch.flow.texts import Layout, broken_to_text, lay_out, to_text
+from paybatch.flow.values import kept_names
 from paybatch.store import batches, numbers, operations, subjects
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, ConstraintError, Row
 from paybatch.store.keys import DataKey
 from paybatch.store.subjects import Modes
 
-HIDDEN = {"card_number", "account_number", "card_cvv"}
+HIDDEN = {"card_number", "account_number", "iban", "card_cvv"}
 ORDERED_CHUNK_ROWS = 10_000
 Advance = Callable[[int], None]
 
@@ -154,7 +155,7 @@ def _load_block(
     records = read_records(block, len(opened.names), opened.shape)
     checked = check(load.engine, load.layout, load.place, records, load.now)
     rows = shaped(load.origin, vault_rows(load.engine, checked))
-    texts = to_text(load.layout, checked.records.table, HIDDEN)
+    texts = to_text(load.layout, _with_marks(load, checked.records.table), HIDDEN)
     texts = texts.with_columns_seq(cells=mask_cells(pl.col("cells")))
     texts = pl.concat([texts, broken_to_text(load.layout, checked.records.broken)])
     if rows.is_empty():
@@ -169,6 +170,14 @@ def _load_block(
         if error.constraint != "chunk_pkey":
             raise  # otherwise: another process loads the same batch and was faster
     return rows.height
+
+
+def _with_marks(load: Load, table: pl.DataFrame) -> pl.DataFrame:
+    """Give identifiers that look like card numbers as they are looked up: masked, with a mark."""
+    cell = load.layout.fields.get("identifier")
+    if cell is None:
+        return table
+    return table.with_columns_seq(kept_names(load.engine, table[cell]))
 
 
 def _store(

@@ -45,7 +45,7 @@ def _places(accounts: list[dict[str, Any]]) -> set[tuple[int, int, str]]:
 
 def _unopened(law: dict[str, Any]) -> str:
     """Say that payments moved money at a gate that has no accounts."""
-    owed = law["receivable_owed"] or law["hold_owed"]
+    owed = law["receivable_owed"] or law["hold_owed"] or law["in_collection_owed"]
     return (
         f"Merchant number {law['merchant_id']}, gate number {law['gate_id']}, {law['currency']}: "
         f"its payments say {owed} minor units, but it has no accounts."
@@ -63,7 +63,7 @@ def _wrong(
             f"{name}: its balance is {moved['kept']}, but its transfers sum to {moved['moved']} "
             "minor units."
         )
-    if law is not None and account["account"] in {"receivable", "hold"}:
+    if law is not None and account["account"] in {"receivable", "hold", "in_collection"}:
         kept = law[f"{account['account']}_kept"]
         owed = law[f"{account['account']}_owed"]
         if kept != owed:

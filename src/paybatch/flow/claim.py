@@ -19,6 +19,7 @@ from paybatch.domain.few import distinct, without
 from paybatch.domain.kind import Subject
 from paybatch.domain.payment import AMOUNTS
 from paybatch.flow.changes import KEY, STATE, changes_of, in_sequence
+from paybatch.flow.enrolling import Wallets
 from paybatch.flow.follow_up import judged
 from paybatch.flow.place import Place
 from paybatch.store.payments import LOCKED
@@ -48,7 +49,8 @@ def acting(is_named: pl.Expr) -> pl.Expr:
     kinds = registry.kinds().values()
     named = {Subject.PAYMENT, Subject.NEW_FROM_PAYMENT}
     always = [kind.name for kind in kinds if kind.subject in named]
-    either = [kind.name for kind in kinds if kind.subject is Subject.PAYMENT_OR_MEANS]
+    some = {Subject.PAYMENT_OR_MEANS, Subject.NEW_FROM_PAYMENT_OR_MEANS}
+    either = [kind.name for kind in kinds if kind.subject in some]
     return pl.col("kind").is_in(always) | (pl.col("kind").is_in(either) & is_named)
 
 
@@ -57,12 +59,13 @@ class Book:
     """The payments that a chunk acts on, as they stand now.
 
     ``filtered`` looks calls up on the lists, once it is known whose means they take; None where
-    nothing is listed.
+    nothing is listed. ``wallets`` are those that the chunk fills.
     """
 
     place: Place
     payments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LOCKED))
     filtered: Callable[[pl.DataFrame], pl.DataFrame] | None = None
+    wallets: Wallets | None = None
 
     def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Join rows with their payments and judge them."""
@@ -173,7 +176,7 @@ def _taken_over() -> list[pl.Expr]:
 
 
 def _is_chained(kind: str | None) -> bool:
-    return kind is not None and registry.kinds()[kind].subject is Subject.NEW_FROM_PAYMENT
+    return kind is not None and registry.kinds()[kind].chains
 
 
 def _without_unmade(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

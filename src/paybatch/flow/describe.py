@@ -12,7 +12,7 @@ from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import Reason, sentence_of
 from paybatch.domain.text import filled
 from paybatch.flow.place import Place
-from paybatch.flow.texts import Layout
+from paybatch.flow.texts import NUMBERS, Layout
 
 ERRORS = {
     "line": pl.Int64,
@@ -25,7 +25,9 @@ NO_ERRORS = pl.DataFrame(schema=ERRORS)
 
 FIELDS: Mapping[str, Field] = registry.fields()
 AMOUNT_COLUMNS = ("amount_minor", "amount", "base_amount_minor")
-MEANS_COLUMNS = ("card_number", "card_reference", "account_number", "customer")
+MEANS_COLUMNS = (
+    *("card_number", "card_reference", "account_number", "customer", "identifier", "iban"),
+)
 # A fault of what any of several columns may give: the one that the row has is named.
 _GROUPS = {each[0]: each for each in (AMOUNT_COLUMNS, MEANS_COLUMNS)}
 _VALUE_CHARACTERS_MAX = 80
@@ -41,6 +43,9 @@ FAULTS_TOLD = 10
 # Where a refusal by the payment's state is to be looked for; the others at the payment.
 _REFUSED_AT: Mapping[str, str] = {
     Reason.CVV_GONE: "card_cvv",
+    Reason.CARD_HELD: "customer",
+    Reason.SEQUENCE_NOT_ALLOWED: "sequence_type",
+    Reason.WALLET_FULL: "customer",
     Reason.NOT_SUPPORTED: "kind",
     Reason.GATE_DIFFERS: "gate",
     Reason.CURRENCY_DIFFERS: "currency",
@@ -98,6 +103,7 @@ def refusal(rows: pl.DataFrame) -> dict[str, pl.Expr]:
     column = reason.replace_strict(_REFUSED_AT, default="payment", return_dtype=pl.String)
     given = {"amount_minor": "requested_minor", "currency": "currency", "kind": "kind"}
     given["payment"] = "payment" if "payment" in rows.columns else "payment_reference"
+    given |= {name: name for name in ("customer", "sequence_type") if name in rows.columns}
     value = pl.coalesce(
         pl.when(column == name).then(pl.col(source).cast(pl.String))
         for name, source in given.items()
@@ -162,7 +168,7 @@ def _named(layout: Layout, rows: pl.DataFrame, name: str) -> pl.Expr:
     own = pl.lit(layout.column_name(name))
     if name != "card_reference" or "written_at" not in rows.columns:
         return own
-    names = {each: layout.column_name(each) for each in ("card_number", "account_number")}
+    names = {each: layout.column_name(each) for each in NUMBERS}
     moved = pl.col("written_at").replace_strict(names, default=None, return_dtype=pl.String)
     return pl.coalesce(moved, own)
 

@@ -8,9 +8,10 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import payment
+from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Connector
-from paybatch.domain.kind import AmountRule, Fault, Kind
+from paybatch.domain.kind import AmountRule, Fault, Kind, Subject
 from paybatch.domain.reasons import Reason
 from paybatch.flow.place import Place
 
@@ -18,6 +19,13 @@ WITH_AMOUNT = frozenset({AmountRule.LEFT, AmountRule.POSITIVE})
 
 
 _NO_MEANS = Fault(Reason.MEANS_MISSING, "payment", pl.col("payment_number_id").is_null())
+
+_NO_MANDATE = Fault(Reason.MANDATE_NEEDED, "payment", pl.col("payment_brand") == IBAN_BRAND)
+
+
+def _is_limited(kind: Kind) -> bool:
+    """Tell whether what is left of the payment limits the amount."""
+    return kind.changes is not None and kind.makes is None and kind.amount in WITH_AMOUNT
 
 
 def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
@@ -37,7 +45,7 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         kind = registry.kinds()[name]
         own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
         capabilities = place.capabilities(gate_id)
-        if kind.changes and kind.amount in WITH_AMOUNT:
+        if _is_limited(kind):
             left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
             if kind.whole is not None:
                 whole = pl.when(own).then(kind.whole(capabilities)).otherwise(whole)
@@ -105,13 +113,10 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
             status.is_in(["unknown", "pending"]) & ~status.is_in(allowed),
         ),
         *([_NO_MEANS] if kind.makes else ()),
+        *([_NO_MANDATE] if kind.subject is Subject.NEW_FROM_PAYMENT else ()),
         *kind.refusals(capabilities),
         Fault(Reason.STATUS_NOT_ALLOWED, "payment", ~status.is_in(allowed)),
-        *(
-            _amount_ladder(kind, capabilities)
-            if kind.changes and kind.amount in WITH_AMOUNT
-            else ()
-        ),
+        *(_amount_ladder(kind, capabilities) if _is_limited(kind) else ()),
     ]
 
 

@@ -11,6 +11,7 @@ from paybatch.domain.connector import REPLY_SCHEMA
 from paybatch.flow.claim import Book
 from paybatch.flow.details import with_details
 from paybatch.flow.engine import Engine
+from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.place import Place
 from paybatch.flow.rounds import claimed, in_rounds, locked
 from paybatch.store import batches
@@ -74,7 +75,7 @@ def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:
             rows = pl.concat([claimed(connection, batch, chunk) for chunk in parts]).sort("id")
             if not rows.is_empty():
                 rows = with_details(connection, batch, place, rows)
-                book = Book(place, locked(connection, rows))
+                book = Book(place, locked(connection, rows), wallets=wallets_of(rows, None))
                 found.append(refused_in(engine, book, rows))
     return pl.concat(found) if found else pl.DataFrame(schema=REFUSED)
 

@@ -11,6 +11,7 @@ from paybatch.flow import details, filters, gates, phases
 from paybatch.flow.changes import KEY
 from paybatch.flow.claim import Book, acts_on_payment
 from paybatch.flow.engine import Engine
+from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.place import Place, refreshed
 from paybatch.flow.rounds import Sender, in_rounds, locked
 from paybatch.flow.settle import Settled, store
@@ -102,7 +103,9 @@ class Group:
         # Calls of one group may act on the same payment.
         is_ordered = claim["payment_id"].count() > 1
         looked_up = partial(filters.filtered, connection, whats=listed) if listed else None
-        book, now = Book(self.place, taken, looked_up), self.engine.clock()
+        wallets = wallets_of(claim, connection)
+        book = Book(self.place, taken, filtered=looked_up, wallets=wallets)
+        now = self.engine.clock()
         return in_rounds(book, claim, sender.send, now, is_ordered=is_ordered)
 
     def _answers(self, outcomes: list[pl.DataFrame]) -> dict[int, Answer]:

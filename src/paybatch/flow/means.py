@@ -1,13 +1,18 @@
-"""Means that a row names in place of a number: card references and customers.
+"""Means that a row names in place of a number: card references, customers and identifiers.
 
 Read-only: it finds the number behind the name, or marks that there is none.
 """
 
+from functools import cache
+
 import polars as pl
 
+from paybatch import registry
+from paybatch.domain import identifiers
 from paybatch.domain.few import nulls
 from paybatch.flow.engine import Engine
-from paybatch.store import directory, numbers
+from paybatch.flow.values import kept_names
+from paybatch.store import directory, facts, numbers
 from paybatch.store.database import Connection, Row
 
 CARD, BANK = "card", "bank"
@@ -24,22 +29,21 @@ _FOUND = {
 def find_means(engine: Engine, frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``number_id`` and what stands beside it for rows that name a known means.
 
-    Also adds ``card_reference_unknown`` and ``customer_unknown`` (Boolean). The expiry, brand and
-    mask of a known means take the place of the row's own.
+    Also adds ``card_reference_unknown``, ``customer_unknown`` and ``identifier_unknown`` (Boolean).
+    The expiry, brand and mask of a known means take the place of the row's own. Customers and
+    identifiers are looked up for rows that pay only: other kinds give them.
     """
-    named = [name for name in ("card_reference", "customer") if frame[name].count()]
+    named = [name for name in _WAYS if frame[name].count()]
     if not named:
         return frame.hstack(_nothing_found(frame.height))
     frame = frame.with_columns_seq(pl.lit(None, kind).alias(name) for name, kind in _FOUND.items())
     with engine.database.transaction() as connection:
         for name in named:
-            find = _by_reference if name == "card_reference" else _by_customer
-            rows = frame.filter(pl.col(name).is_not_null())
-            frame = _merge(frame, find(engine, connection, rows))
+            rows = frame.filter(_is_looked_up(name))
+            frame = _merge(frame, _WAYS[name](engine, connection, rows))
     missing = pl.col("number_id").is_null() & pl.col("merchant_id").is_not_null()
     return frame.with_columns_seq(
-        card_reference_unknown=pl.col("card_reference").is_not_null() & missing,
-        customer_unknown=pl.col("customer").is_not_null() & missing,
+        *((_is_looked_up(name) & missing).alias(f"{name}_unknown") for name in _WAYS),
         expiry=pl.coalesce("expiry", "found_expiry"),
         brand=pl.coalesce("brand", "found_brand"),
         masked=pl.coalesce("masked", "found_masked"),
@@ -50,7 +54,17 @@ def find_means(engine: Engine, frame: pl.DataFrame) -> pl.DataFrame:
 def _nothing_found(height: int) -> list[pl.Series]:
     known = pl.Series([False]).new_from_index(0, height)
     found = [column for name, kind in _FOUND.items() for column in nulls([name], kind, height)]
-    return [*found, known.alias("card_reference_unknown"), known.alias("customer_unknown")]
+    return [*found, *(known.alias(f"{name}_unknown") for name in _WAYS)]
+
+
+@cache
+def _is_looked_up(name: str) -> pl.Expr:
+    """Tell which rows name their means so."""
+    given = pl.col(name).is_not_null()
+    if name == "card_reference":
+        return given
+    pays = [kind.name for kind in registry.kinds().values() if kind.pays]
+    return given & pl.col("kind").is_in(pays).fill_null(value=False)
 
 
 def _merge(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
@@ -126,3 +140,19 @@ def _choose(rows: pl.DataFrame, wallet: pl.DataFrame) -> pl.DataFrame:
         found_bank_code="bank_code",
         found_account_type="account_type",
     )
+
+
+def _by_identifier(engine: Engine, connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
+    """Look up the cards that identifiers stand for, by the newest mapping of the merchant."""
+    kept = rows.with_columns_seq(kept_names(engine, rows["identifier"]))
+    wanted = kept.select_seq("line", "merchant_id", "identifier_type", name=identifiers.normal())
+    found = facts.cards_of_names(connection, wanted.drop_nulls())
+    joined = wanted.join(found, on=["merchant_id", "identifier_type", "name"], how="inner")
+    return joined.with_columns_seq(found_account_type=pl.lit(None, pl.String))
+
+
+_WAYS = {
+    "card_reference": _by_reference,
+    "customer": _by_customer,
+    "identifier": _by_identifier,
+}

@@ -18,6 +18,7 @@ from paybatch.flow.changes import KEY
 from paybatch.flow.check import Checked, check
 from paybatch.flow.claim import Book, acting
 from paybatch.flow.engine import Engine
+from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.foresee import JUDGED, REFUSED, judged_in
 from paybatch.flow.place import Place
 from paybatch.flow.receive import Counted, Request, open_file, unpacked
@@ -220,12 +221,13 @@ def _foreseen(
     with engine.database.transaction() as connection:
         named = _with_subjects(connection, place, makers, acting)
         wanted = named.filter(pl.col("payment_id") > 0).select_seq(KEY).unique().sort(KEY)
-        book = Book(place, payments.lock_payments(connection, wanted))
+        locked = payments.lock_payments(connection, wanted)
     subjects = named["payment_id"].drop_nulls().unique()
     own = rows.filter(~_ACTS & pl.col("id").is_in((-subjects).implode()))
     # Payments that the file itself makes stand under minus their line, out of the way of real ids.
     made = own.with_columns_seq(id=-pl.col("id"), payment_id=pl.lit(None, pl.Int64))
     both = pl.concat([made, named], how="diagonal").sort("line")
+    book = Book(place, locked, wallets=wallets_of(both, None))
     judged = judged_in(engine, book, both)
     return judged.join(acting.select_seq("line"), on="line", how="semi", maintain_order="left")
 

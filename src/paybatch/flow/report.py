@@ -14,6 +14,7 @@ from typing import BinaryIO, Literal
 import polars as pl
 
 from paybatch import registry
+from paybatch.domain.banks import ACCOUNT_BRANDS
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.report import CELL
 from paybatch.flow.engine import Engine
@@ -130,7 +131,7 @@ def _references(reporting: Reporting, stored: pl.DataFrame) -> pl.Series:
     if reporting.dialect.id_shape != Shape.NATIVE:
         return pl.Series("card_reference", [None] * stored.height, pl.String)
     ids = reporting.engine.public_ids
-    is_bank = (stored["brand"] == "bank").fill_null(value=False)
+    is_bank = stored["brand"].is_in(ACCOUNT_BRANDS).fill_null(value=False)
     card = ids.encode_reference(stored["number_id"], stored["expiry"], "card")
     bank = ids.encode_reference(stored["number_id"], stored["expiry"], "bank")
     return bank.zip_with(is_bank, card)

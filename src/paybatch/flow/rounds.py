@@ -27,6 +27,7 @@ from paybatch.flow.claim import (
 )
 from paybatch.flow.details import with_details
 from paybatch.flow.engine import Engine
+from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.place import Place, test_numbers
 from paybatch.flow.replies import answered_by_us, check_inline, held, is_ours
 from paybatch.flow.settle import Settled, refuse, settle
@@ -77,7 +78,8 @@ def settle_rounds(
     if not lost.is_empty():
         rows = rows.join(lost, on="id", how="anti", maintain_order="left")
     looked_up = partial(filters.filtered, connection, whats=listed) if listed else None
-    book = Book(work.place, locked(connection, rows), looked_up)
+    wallets = wallets_of(rows, connection)
+    book = Book(work.place, locked(connection, rows), filtered=looked_up, wallets=wallets)
     sender = Sender(work.engine, work.place)
     is_ordered = chunk.kind == "ordered"
     settled = in_rounds(book, rows, sender.send, now, is_ordered=is_ordered)
@@ -120,6 +122,10 @@ def _in_rounds(
         refused = turn.refused
         if book.filtered is not None and not turn.calls.is_empty():
             turn = replace(turn, calls=book.filtered(turn.calls))
+        if book.wallets is not None:
+            calls, full = book.wallets.admit(turn.calls)
+            turn = replace(turn, calls=calls)
+            settled += [_refused(refuse(full, now))] if not full.is_empty() else []
         if not turn.calls.is_empty():
             replies = send(turn.calls)
             done = settle(book.place, turn.calls, replies, now)

@@ -11,8 +11,9 @@ from functools import lru_cache
 import polars as pl
 
 from paybatch import registry
+from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.dialect import Dialect
-from paybatch.domain.kind import AmountRule, Fault, Kind
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.money import AMOUNT_DIGITS_MAX
 from paybatch.domain.reasons import Reason
 from paybatch.flow.describe import AMOUNT_COLUMNS, FIELDS, MEANS_COLUMNS, type_of
@@ -49,6 +50,11 @@ class _Table:
     @property
     def pays(self) -> Test:
         return self.is_one_of([kind for kind in self.kinds if kind.pays])
+
+    @property
+    def may_pay(self) -> Test:
+        either_way = Subject.NEW_FROM_PAYMENT_OR_MEANS
+        return self.is_one_of([kind for kind in self.kinds if kind.subject is either_way])
 
 
 def _fault(reason: Reason, column: str, *tests: Test) -> Iterator[Fault]:
@@ -101,7 +107,7 @@ def _currency_faults(table: _Table) -> Iterator[Fault]:
     yield from _fault(
         Reason.CURRENCY_MISSING,
         "currency",
-        either(table.pays, table.given("amount")),
+        either(table.pays, table.given("amount"), both(table.may_pay, table.missing("payment"))),
         *(table.missing("currency_code"), table.given("gate_id")),
     )
     yield from _fault(
@@ -139,10 +145,12 @@ def _amount_faults(table: _Table) -> Iterator[Fault]:
 def _means_faults(table: _Table) -> Iterator[Fault]:
     pays = table.pays
     card = both(pays, table.given("card_number"))
-    account = both(pays, table.given("account_number"))
+    account = both(either(pays, table.may_pay), table.given("account_number"))
     means, expiry = table.known, pl.col("expiry")
     strict = pl.col("cvv_required").fill_null(value=False)
-    yield from _fault(Reason.MEANS_MISSING, "card_number", pays, means.none_of(MEANS_COLUMNS))
+    free = [each for each in table.kinds if each.pays and each.takes_expiry]  # of all means
+    none = both(table.is_one_of(free), means.none_of(MEANS_COLUMNS))
+    yield from _fault(Reason.MEANS_MISSING, "card_number", none)
     yield from _fault(Reason.MEANS_SEVERAL, "card_number", pays, means.several_of(MEANS_COLUMNS))
     yield from _fault(Reason.MEANS_INCOMPLETE, "card_expiry", card, table.missing("card_expiry"))
     yield from _fault(Reason.MEANS_INCOMPLETE, "card_cvv", card, table.missing("card_cvv"), strict)
@@ -155,8 +163,15 @@ def _means_faults(table: _Table) -> Iterator[Fault]:
     yield from _fault(Reason.MEANS_SEVERAL, "card_cvv", account, table.given("card_cvv"))
     which = both(pays, either(table.given("means_rank"), table.given("means_type")))
     yield from _fault(Reason.MEANS_INCOMPLETE, "customer", which, table.missing("customer"))
+    takes = [each for each in table.kinds if each.pays and each.risk is Risk.TAKES]
+    found = both(table.is_one_of(takes), table.given("found_brand"))
+    needs = both(found, pl.col("found_brand") == IBAN_BRAND)
+    yield from _fault(Reason.MANDATE_NEEDED, "card_number", needs)
+    named = both(pays, table.given("identifier"), table.missing("identifier_type"))
+    yield from _fault(Reason.MEANS_INCOMPLETE, "identifier_type", named)
+    dated = table.is_one_of([each for each in table.kinds if each.pays or each.takes_expiry])
     yield from _fault(
-        Reason.EXPIRY_PAST, "card_expiry", pays, table.given("expiry"), expiry < table.month
+        Reason.EXPIRY_PAST, "card_expiry", dated, table.given("expiry"), expiry < table.month
     )
 
 
@@ -168,6 +183,7 @@ MARKS = (
     (Reason.ROUTING_CHECK_DIGIT, "routing_number", "routing_fails"),
     (Reason.REFERENCE_NOT_FOUND, "card_reference", "card_reference_unknown"),
     (Reason.CUSTOMER_UNKNOWN, "customer", "customer_unknown"),
+    (Reason.IDENTIFIER_UNKNOWN, "identifier", "identifier_unknown"),
     (Reason.NOT_SUPPORTED, "kind", "verb_missing"),
 )
 

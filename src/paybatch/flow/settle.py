@@ -10,14 +10,17 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
-from paybatch.domain.few import FEW_ROWS, chosen, distinct, joined, nulls, without
+from paybatch.domain.few import distinct, joined, nulls, without
 from paybatch.flow import filters
 from paybatch.flow.changes import added_up, changes_of, in_sequence
 from paybatch.flow.claim import acts_on_payment
 from paybatch.flow.describe import refusal
 from paybatch.flow.engine import Engine
+from paybatch.flow.enrolling import enrolled
 from paybatch.flow.place import Place
-from paybatch.store import facts, ledger, operations, payments
+from paybatch.flow.posting import store_transfers
+from paybatch.flow.recording import records
+from paybatch.store import facts, operations, payments, wallets
 from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate
 from paybatch.store.operations import OUTCOME_COLUMNS
@@ -33,6 +36,7 @@ class Settled:
     transfers: pl.DataFrame
     counted: pl.DataFrame
     facts: list[tuple[Fact, pl.DataFrame]] = field(default_factory=list)
+    enrolled: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -106,13 +110,15 @@ def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
 
 def _all_of(parts: list[Settled]) -> Settled:
     outcomes = pl.concat([each.outcomes for each in parts], how="diagonal_relaxed").sort("id")
+    changes = [each.changes for each in parts if not each.changes.is_empty()]
     return Settled(
         outcomes,
         made=_one_of([each.made for each in parts]),
-        changes=_one_of([each.changes for each in parts]),
+        changes=added_up(changes) if len(changes) > 1 else _one_of(changes),
         transfers=_one_of([each.transfers for each in parts]),
         counted=outcomes,
         facts=[fact for each in parts for fact in each.facts],
+        enrolled=_one_of([each.enrolled for each in parts]),
     )
 
 
@@ -123,7 +129,9 @@ def _one_of(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that make payments."""
-    rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), payment_id="id")
+    changes = _changes_of_sources(rows, kinds)
+    names = {"source_id": "payment_id", "payment_id": "id"}
+    rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), **names)
     if "filtered_by" in rows.columns:
         rows = rows.with_columns_seq(**filters.told())
     made = rows.with_columns_seq(_amounts_of_new(kinds))
@@ -131,11 +139,20 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
     return Settled(
         outcomes=outcomes,
         made=made,
-        changes=pl.DataFrame(),
+        changes=changes,
         transfers=_transfers(made, kinds),
         counted=outcomes,
-        facts=_records(place, made, kinds),
+        facts=records(place, made, kinds),
     )
+
+
+def _changes_of_sources(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
+    """Give what rows that make payments change in those that they make them from."""
+    changes = changes_of(kinds)
+    acting = rows.filter(acts_on_payment()) if changes.names else pl.DataFrame()
+    if acting.is_empty():
+        return pl.DataFrame()
+    return changes.summed(acting.with_columns_seq(changes.by))
 
 
 def _settle_follow_ups(
@@ -154,7 +171,8 @@ def _settle_follow_ups(
         changes=changes.summed(rows),
         transfers=_transfers(rows, kinds),
         counted=outcomes,
-        facts=_records(place, rows, kinds),
+        facts=records(place, rows, kinds),
+        enrolled=enrolled(rows),
     )
 
 
@@ -170,27 +188,8 @@ def _settle_alone(
     told = rows.with_columns_seq(_told(kinds))
     outcomes = told.select_seq(*kept, status=nothing, state="result")
     none = pl.DataFrame()
-    return Settled(outcomes, none, none, none, outcomes, _records(place, rows, kinds))
-
-
-def _records(
-    place: Place, rows: pl.DataFrame, kinds: frozenset[str]
-) -> list[tuple[Fact, pl.DataFrame]]:
-    """Give the facts that approved rows leave behind."""
-    found = []
-    asked = {name for name in rows["kind"].unique() if registry.kinds()[name].records}
-    for name in sorted(asked | kinds):
-        is_own = (pl.col("act") == name) | (pl.col("kind") == name)
-        for each in registry.kinds()[name].records:
-            own = rows.filter(is_own & pl.col("is_approved") & each.when)
-            if not own.is_empty():
-                connectors = {gate.id: gate.connector for gate in place.gates}
-                named = chosen(own["gate_id"], connectors, pl.String()).alias("connector")
-                own = own.hstack([named])
-                values = [value.alias(column) for column, value in each.values.items()]
-                keys = ("merchant_id", pl.col("id").alias("operation_id"), "payment_id")
-                found.append((each.fact, own.select_seq(*keys, *values)))
-    return found
+    facts_kept = records(place, rows, kinds)
+    return Settled(outcomes, none, none, none, outcomes, facts_kept, enrolled(rows))
 
 
 _KEPT = (
@@ -326,64 +325,6 @@ def _transfer_columns(kind: str) -> list[list[pl.Expr]]:
     ]
 
 
-_SIDES = ("merchant_id", "gate_id", "currency", "debit", "credit")
-_IDS = ("debit_account_id", "credit_account_id")
-Sides = tuple[int, int, str, str, str]
-
-
-def store_transfers(engine: Engine, connection: Connection[Row], transfers: pl.DataFrame) -> None:
-    """Store transfers and one delta for each account; accounts come last and in order."""
-    if transfers.is_empty():
-        return
-    deltas: dict[tuple[int, int], list[int]] = {}
-    pairs: dict[Sides, tuple[int, int]] = {}
-    for sides, (amount, count) in _summed(transfers).items():
-        merchant, gate, currency, debit, credit = sides
-        accounts = _accounts(engine, (merchant, gate, currency))
-        pairs[sides] = ids = (accounts[debit], accounts[credit])
-        for account, row in zip(ids, ((amount, 0, count), (0, amount, count)), strict=True):
-            delta = deltas.setdefault((merchant, account), [0, 0, 0])
-            for place, value in enumerate(row):
-                delta[place] += value
-    ledger.copy_transfers(connection, _with_accounts(transfers, pairs))
-    ledger.insert_deltas(connection, deltas)
-
-
-def _summed(transfers: pl.DataFrame) -> dict[Sides, tuple[int, int]]:
-    """Give the sum and the number of the transfers between the same accounts."""
-    if transfers.height > FEW_ROWS:
-        sums = transfers.group_by(_SIDES).agg(pl.col("amount_minor").sum(), pl.len())
-        return {row[:5]: row[5:] for row in sums.iter_rows()}
-    summed: dict[Sides, tuple[int, int]] = {}
-    for row in transfers[[*_SIDES, "amount_minor"]].iter_rows():
-        amount, count = summed.get(row[:5], (0, 0))
-        summed[row[:5]] = (amount + row[5], count + 1)
-    return summed
-
-
-def _with_accounts(transfers: pl.DataFrame, pairs: dict[Sides, tuple[int, int]]) -> pl.DataFrame:
-    """Add the ids of the accounts that transfers name, and put many rows in order."""
-    schema = dict.fromkeys(_IDS, pl.Int32)
-    if transfers.height <= FEW_ROWS:
-        ids = [pairs[sides] for sides in transfers[_SIDES].iter_rows()]
-        return transfers.hstack(pl.DataFrame(ids, schema=schema, orient="row"))
-    named = {name: transfers.schema[name] for name in _SIDES}
-    rows = [(*sides, *ids) for sides, ids in pairs.items()]
-    accounts = pl.DataFrame(rows, schema={**named, **schema}, orient="row")
-    placed = transfers.join(accounts, on=_SIDES, how="left")
-    return placed.sort("operation_id", "number")
-
-
-def _accounts(engine: Engine, key: tuple[int, int, str]) -> dict[str, int]:
-    """Give the accounts of a gate in a currency, opened if need be."""
-    if key not in engine.accounts:
-        with engine.database.transaction() as connection:
-            ledger.open_accounts(connection, *key)
-        with engine.database.transaction() as connection:
-            engine.accounts[key] = ledger.find_accounts(connection, *key)
-    return engine.accounts[key]
-
-
 def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -> None:
     """Store what rounds settled, in one transaction: outcomes, payments, changes, transfers."""
     operations.copy_outcomes(connection, joined([s.outcomes[OUTCOME_COLUMNS] for s in settled]))
@@ -396,5 +337,8 @@ def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -
     moved = [each.transfers for each in settled if not each.transfers.is_empty()]
     if moved:
         store_transfers(engine, connection, joined(moved))
+    for each in settled:
+        if not each.enrolled.is_empty():
+            wallets.enroll(connection, each.enrolled)
     for fact, rows in (found for each in settled for found in each.facts):
         facts.copy_facts(connection, fact, rows.with_columns_seq(created_at=pl.lit(engine.clock())))

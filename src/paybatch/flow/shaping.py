@@ -18,6 +18,7 @@ from paybatch.flow.check import Checked
 from paybatch.flow.describe import ERRORS
 from paybatch.flow.engine import Engine
 from paybatch.flow.settle import ended
+from paybatch.flow.texts import NUMBERS
 from paybatch.store import idempotency, operations
 from paybatch.store.database import Connection, Row
 from paybatch.store.public_ids import Shape
@@ -43,12 +44,13 @@ def vault_rows(engine: Engine, checked: Checked) -> pl.DataFrame:
     if not checked.values["reason"].count():
         return vault.keep_numbers(engine, checked.values)
     bad = checked.values.filter(pl.col("reason").is_not_null())
-    alone = pl.any_horizontal(pl.col("card_number", "account_number").is_null())
+    alone = pl.sum_horizontal(pl.col(each).is_not_null() for each in NUMBERS) <= 1
     known = alone & pl.col("merchant_id").is_not_null()
     routing_is_right = pl.col("routing_number").is_not_null() & ~pl.col("routing_fails")
     sound = {
         "card_number": _has_form(columns.CARD_NUMBER) & ~pl.col("number_fails"),
         "account_number": _has_form(columns.ACCOUNT_NUMBER) & routing_is_right,
+        "iban": _has_form(columns.IBAN),
     }
     kept = bad.with_columns_seq(
         pl.when(known & is_sound).then(name).alias(name) for name, is_sound in sound.items()

@@ -15,7 +15,7 @@ from paybatch.domain.few import FEW_ROWS, chosen, nulls
 from paybatch.domain.fields import ROUTING
 
 UNIT = "\x1f"
-NUMBERS = ("card_number", "account_number")
+NUMBERS = ("card_number", "account_number", "iban")
 # What begins so is a reference, not a number; whole ones of ours are no secret.
 REFERENCE = "^(?:card|bank)_"
 _REFERENCE = re.compile(REFERENCE)

@@ -11,6 +11,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import cards, fields, money
+from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.columns import NEW_PAYMENT
 from paybatch.domain.few import chosen, distinct, nulls, without
 from paybatch.domain.masking import mask_account, mask_number, masked_cells
@@ -22,9 +23,9 @@ PARTS = ("surcharge_minor", "tax_minor", "tip_minor", "shipping_minor", "discoun
 _CONTACT = ("billing_", "shipping_")
 NEEDED = (
     *(field.name for field in NEW_PAYMENT if not field.name.startswith(_CONTACT)),
-    *("shipping_minor", "payment", "final"),
+    *("shipping_minor", "payment", "final", "iban"),
 )
-NAMES = ("reference", "idempotency_key", "payment")
+NAMES = ("reference", "idempotency_key", "payment", "identifier")
 _CODES = ("account_type", "sec_code", "routing_number")
 _NAME_CHARACTERS_MAX = 128
 _MARK_CHARACTERS = 16
@@ -55,7 +56,7 @@ def _needed(kinds: frozenset[str]) -> tuple[str, ...]:
 
 
 _AMOUNTS = ("amount_minor", "amount", "base_amount_minor")
-_NUMBERS = frozenset({"card_number", "account_number"})
+_NUMBERS = frozenset({"card_number", "account_number", "iban"})
 _WEIGHED = (*_AMOUNTS, *PARTS, *_NUMBERS, "card_expiry", "final")
 _TYPES = {
     **{name: (f"{name}_value", pl.Int64()) for name in PARTS},
@@ -93,6 +94,9 @@ def _brands(given: frozenset[str], frame: pl.DataFrame) -> list[pl.Series]:
     if "account_number" in given:
         is_card = brands.is_not_null() | frame["account_number"].is_null()
         brands = brands.zip_with(is_card, pl.Series(["bank"]))
+    if "iban" in given:
+        is_other = brands.is_not_null() | frame["iban"].is_null()
+        brands = brands.zip_with(is_other, pl.Series([IBAN_BRAND]))
     return [brands.alias("brand")]
 
 
@@ -216,5 +220,5 @@ def _part(name: str, given: frozenset[str]) -> pl.Expr:
 
 
 def _masked(given: frozenset[str]) -> pl.Expr:
-    masks = {"card_number": mask_number, "account_number": mask_account}
+    masks = {"card_number": mask_number, "account_number": mask_account, "iban": mask_account}
     return pl.coalesce(mask(pl.col(name)) for name, mask in masks.items() if name in given)

@@ -8,6 +8,7 @@ import polars as pl
 
 from paybatch.domain.few import without
 from paybatch.flow.engine import Engine
+from paybatch.flow.texts import NUMBERS
 from paybatch.store import numbers
 from paybatch.store.database import Connection, Row
 from paybatch.store.keys import DataKey
@@ -23,21 +24,21 @@ def keep_numbers(engine: Engine, rows: pl.DataFrame) -> pl.DataFrame:
     """
     numbers_of = rows.select_seq(_NUMBER).to_series()
     if not numbers_of.count():
-        return without(rows, "card_number", "account_number")
+        return without(rows, *NUMBERS)
     ids = engine.keys.fingerprints(numbers_of)
     given = ids.to_list()
     keys = set(zip(rows["merchant_id"].to_list(), given, strict=True)) - engine.known_numbers
     if any(number_id is not None for _, number_id in keys):
         _keep_new(engine, rows.with_columns_seq(number=numbers_of, id=ids), keys)
     known = rows["number_id"] if numbers_of.null_count() else None
-    return without(rows, "card_number", "account_number").with_columns_seq(
+    return without(rows, *NUMBERS).with_columns_seq(
         number_id=ids if known is None else ids.zip_with(ids.is_not_null(), known)
     )
 
 
 # An account number means something at its bank only.
 _NUMBER = pl.coalesce(
-    "card_number", pl.concat_str("routing_number", pl.lit(":"), "account_number")
+    "card_number", pl.concat_str("routing_number", pl.lit(":"), "account_number"), "iban"
 ).alias("number")
 
 

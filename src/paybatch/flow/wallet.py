@@ -14,8 +14,10 @@ from paybatch.flow.means import BANK, CARD
 from paybatch.flow.people import WrongError, check_name
 from paybatch.store import directory, numbers
 
+DEMO_CUSTOMER = "customer-1001"
+_DEMO_NUMBER = "4111111111111111"
 CARD_COLUMNS = ("number", "expiry")
-ABSENT = ("routing_number", "account_number", "number_id")
+ABSENT = ("routing_number", "account_number", "iban", "number_id")
 
 
 def add_card(
@@ -100,6 +102,16 @@ def add_customer(
         actor, added = f"sender:{sender}", len(ranks)
         directory.record(connection, engine.clock(), actor, "customer.added", subject, means=added)
     return ranks
+
+
+def make_demo_customer(engine: Engine, merchant: tuple[str, int], sender: str) -> None:
+    """Make the customer of the samples, with a test card, if it is not there."""
+    with engine.database.transaction() as connection:
+        wallet = directory.means_of_customers(connection, merchant[1], [DEMO_CUSTOMER])
+    if wallet.is_empty():
+        card = {"number": _DEMO_NUMBER, "expiry": "12/39"}
+        reference = add_card(engine, merchant, card, sender)
+        add_customer(engine, merchant, DEMO_CUSTOMER, [reference], sender)
 
 
 def _means(engine: Engine, merchant_id: int, text: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ Sources: filebatch ``authorize``; Commerce Web Services ``Authorize``; OPPWA ``P
 import polars as pl
 
 from paybatch.domain import columns
+from paybatch.domain.banks import ACCOUNT_BRANDS
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
@@ -32,7 +33,11 @@ KIND = Kind(
             pl.col("account_number").is_not_null(),
         ),
         # A bank account that is named by its reference, or as a customer's means.
-        Fault(Reason.VALUE_NOT_ALLOWED, "card_number", pl.col("found_brand") == "bank"),
+        Fault(
+            Reason.VALUE_NOT_ALLOWED,
+            "card_number",
+            pl.col("found_brand").is_in(list(ACCOUNT_BRANDS)),
+        ),
     ),
     effects=(NewPayment(amounts={"authorized": _approved}),),
     transfers=(Transfer(Account.HOLD, Account.HOLD_CONTRA, _approved),),

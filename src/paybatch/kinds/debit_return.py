@@ -1,7 +1,8 @@
 """Debit return: a direct debit or ACH payment came back, whole or in part, some days later.
 
 When: the bank reports it with its code (R01, AC04 ...). It is a fact: approved meant accepted for
-collection, and what was given back besides is not looked at.
+collection, and what was given back besides is not looked at. Before the debit is due it leaves the
+collection, and nothing is captured.
 
 Sources: NACHA return codes; SEPA reason codes.
 """
@@ -15,8 +16,12 @@ from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
 
 _approved = pl.col("approved_minor")
+_early = pl.when(payment.in_collection()).then(_approved)
+_late = pl.when(~payment.in_collection()).then(_approved)
+_is_all_early = payment.in_collection() & (_approved == payment.open_hold())
 _taken = frozenset(
     {
+        Status.IN_COLLECTION,
         Status.CAPTURED,
         Status.SETTLED,
         Status.PARTIALLY_REFUNDED,
@@ -36,9 +41,16 @@ KIND = Kind(
     required=frozenset({"payment", "return_code"}),
     amount=AmountRule.LEFT,
     statuses=lambda _: _taken,
-    left=lambda _: payment.kept() - pl.col("returned"),
+    left=lambda _: (
+        pl.when(payment.in_collection())
+        .then(payment.open_hold())
+        .otherwise(payment.kept() - pl.col("returned"))
+    ),
     effects=(
-        ChangePayment(amounts={"returned": _approved}),
+        ChangePayment(
+            amounts={"released": _early.otherwise(0), "returned": _late.otherwise(0)},
+            state=pl.when(_is_all_early).then(pl.lit("returned")),
+        ),
         Record(
             fact=Fact.DISPUTE_STEP,
             values={
@@ -52,7 +64,10 @@ KIND = Kind(
         ),
     ),
     reads=(columns.RETURN_CODE, columns.HAPPENED_ON, columns.COMMENT),
-    transfers=(Transfer(Account.MERCHANT, Account.CLEARING, _approved),),
+    transfers=(
+        Transfer(Account.MERCHANT, Account.CLEARING, _late),
+        Transfer(Account.MERCHANT, Account.IN_COLLECTION, _early),
+    ),
     opposite=None,
     permission="chargeback",
     risk=Risk.GIVES,

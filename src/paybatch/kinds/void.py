@@ -1,7 +1,8 @@
 """Void: undo a payment, or a part of it, before it is settled.
 
 When: an order is cancelled the same day. What is only authorized is released; what is captured and
-not settled and not refunded is cancelled, where the gate can. What is settled is never voided, and
+not settled and not refunded is cancelled, where the gate can. A direct debit that is not due yet
+leaves the collection. What is settled is never voided, and
 a void is never turned into a refund.
 
 Sources: Commerce Web Services ``Undo``; Sips ``cancel``; OPPWA ``RV`` of a PA; FluidPay void.
@@ -24,7 +25,18 @@ _cancelled = _approved - _released
 _taken = pl.when(~pl.col("is_payout"))
 _given = pl.when(pl.col("is_payout"))
 
-_may_hold = frozenset({Status.AUTHORIZED, Status.PARTIALLY_CAPTURED, Status.PARTIALLY_REFUNDED})
+_held = pl.when(~payment.in_collection()).then(_released)
+_collected = pl.when(payment.in_collection()).then(_released)
+_is_all_of_it = payment.in_collection() & (_approved == payment.open_hold())
+
+_may_hold = frozenset(
+    {
+        Status.AUTHORIZED,
+        Status.PARTIALLY_CAPTURED,
+        Status.PARTIALLY_REFUNDED,
+        Status.IN_COLLECTION,
+    }
+)
 _taken_whole = frozenset({Status.CAPTURED, Status.CREDITED})
 
 
@@ -60,9 +72,15 @@ KIND = Kind(
     left=_left,
     whole_only=lambda capabilities: not capabilities.partial_void,
     reserves="reserved_void",
-    effects=(ChangePayment(amounts={"released": _released, "cancelled": _cancelled}),),
+    effects=(
+        ChangePayment(
+            amounts={"released": _released, "cancelled": _cancelled},
+            state=pl.when(_is_all_of_it).then(pl.lit("approved")),
+        ),
+    ),
     transfers=(
-        Transfer(Account.HOLD_CONTRA, Account.HOLD, _released),
+        Transfer(Account.HOLD_CONTRA, Account.HOLD, _held),
+        Transfer(Account.MERCHANT, Account.IN_COLLECTION, _collected),
         Transfer(Account.MERCHANT, Account.RECEIVABLE, _taken.then(_cancelled).otherwise(0)),
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _given.then(_cancelled).otherwise(0)),
     ),

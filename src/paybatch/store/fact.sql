@@ -21,6 +21,22 @@ COPY card_name (
     merchant_id, operation_id, payment_id, name_type, name, number_id, expiry, created_at
 ) FROM STDIN (FORMAT csv);
 
+-- name: cards_of_names
+-- The card that each of these identifiers stands for: the newest row decides.
+COPY (
+    SELECT DISTINCT ON (w.merchant_id, w.name_type, w.name)
+        w.merchant_id, w.name_type, w.name, encode(uuid_send(c.number_id), 'hex'), c.expiry,
+        n.brand, n.masked, n.bank_code
+    FROM
+        unnest(%(merchant_ids)s::integer [], %(name_types)s::text [], %(names)s::text [])
+            AS w (merchant_id, name_type, name)
+    INNER JOIN card_name AS c
+        ON w.merchant_id = c.merchant_id AND w.name_type = c.name_type AND w.name = c.name
+    INNER JOIN number AS n ON c.merchant_id = n.merchant_id AND c.number_id = n.id
+    ORDER BY
+        w.merchant_id ASC, w.name_type ASC, w.name ASC, c.created_at DESC, c.operation_id DESC
+) TO STDOUT (FORMAT csv);
+
 -- name: copy_score
 -- Stores scores.
 COPY score (
@@ -30,6 +46,18 @@ COPY score (
 -- name: copy_notice
 -- Stores notices that are owed.
 COPY notice (merchant_id, operation_id, payment_id, state, created_at) FROM STDIN (FORMAT csv);
+
+-- name: copy_mandate
+-- Stores what payers signed.
+COPY mandate (
+    merchant_id, operation_id, payment_id, creditor_id, bic, mandate_type, signed_on, created_at
+) FROM STDIN (FORMAT csv);
+
+-- name: copy_debit
+-- Stores how direct debits are collected.
+COPY debit (
+    merchant_id, operation_id, payment_id, mandate_id, sequence_type, collect_on, created_at
+) FROM STDIN (FORMAT csv);
 
 -- name: facts_of_payment
 -- The words, dispute steps, scores and notices of a payment, in order.
@@ -46,6 +74,14 @@ FROM score WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
 UNION ALL
 SELECT operation_id, 'notice' AS fact, state AS name, NULL, created_at
 FROM notice WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
+UNION ALL
+SELECT
+    operation_id, 'mandate' AS fact, mandate_type AS name,
+    concat_ws(' ', creditor_id, bic, signed_on), created_at
+FROM mandate WHERE merchant_id = %(merchant_id)s AND operation_id = %(payment_id)s
+UNION ALL
+SELECT operation_id, 'debit' AS fact, sequence_type AS name, collect_on::text, created_at
+FROM debit WHERE merchant_id = %(merchant_id)s AND operation_id = %(payment_id)s
 ORDER BY operation_id;
 
 -- name: listed_whats

@@ -7,7 +7,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from paybatch.domain.effects import Fact
-from paybatch.store.database import Row, copy_in
+from paybatch.store.database import Row, copy_in, copy_out
 from paybatch.store.statements import statements
 
 _SQL = statements("fact")
@@ -23,6 +23,20 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.CARD_NAME: (*_KEYS, "name_type", "name", "number_id", "expiry", "created_at"),
     Fact.SCORE: (*_KEYS, "number_id", "score", "band", "created_at"),
     Fact.NOTICE: (*_KEYS, "state", "created_at"),
+    Fact.MANDATE: (*_KEYS, "creditor_id", "bic", "mandate_type", "signed_on", "created_at"),
+    Fact.DEBIT: (*_KEYS, "mandate_id", "sequence_type", "collect_on", "created_at"),
+}
+
+
+NAMED = {
+    "merchant_id": pl.Int32(),
+    "identifier_type": pl.String(),
+    "name": pl.String(),
+    "number_id": pl.String(),
+    "found_expiry": pl.Int16(),
+    "found_brand": pl.String(),
+    "found_masked": pl.String(),
+    "found_bank_code": pl.String(),
 }
 
 
@@ -37,6 +51,8 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
         Fact.CARD_NAME: _SQL["copy_card_name"],
         Fact.SCORE: _SQL["copy_score"],
         Fact.NOTICE: _SQL["copy_notice"],
+        Fact.MANDATE: _SQL["copy_mandate"],
+        Fact.DEBIT: _SQL["copy_debit"],
     }
     copy_in(connection, copies[fact], rows[FACT_COLUMNS[fact]])
 
@@ -67,3 +83,13 @@ def listed(connection: Connection[Row], what: str, wanted: pl.DataFrame) -> pl.D
     rows = connection.execute(_SQL["listed"], parameters).fetchall()
     schema = {"merchant_id": pl.Int32, "gate_id": pl.Int32, "value": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def cards_of_names(connection: Connection[Row], wanted: pl.DataFrame) -> pl.DataFrame:
+    """Give the cards of ``merchant_id, identifier_type, name`` that are mapped, as ``NAMED``."""
+    parameters = {
+        "merchant_ids": wanted["merchant_id"].to_list(),
+        "name_types": wanted["identifier_type"].to_list(),
+        "names": wanted["name"].to_list(),
+    }
+    return copy_out(connection, _SQL["cards_of_names"], parameters, NAMED)

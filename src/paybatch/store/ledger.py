@@ -81,6 +81,7 @@ def fold(connection: Connection[Row]) -> None:
 _SUMS = {
     *("debit_minor", "credit_minor", "kept", "moved"),
     *("receivable_owed", "receivable_kept", "hold_owed", "hold_kept"),
+    *("in_collection_owed", "in_collection_kept"),
 }
 
 

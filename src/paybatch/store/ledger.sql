@@ -75,8 +75,9 @@ LEFT JOIN moved AS m ON a.merchant_id = m.merchant_id AND a.id = m.account_id
 WHERE coalesce(k.balance, 0) <> coalesce(m.balance, 0);
 
 -- name: broken_laws
--- Laws 2 and 3, per gate and currency: receivable = unsettled captures less unsettled refunds and
--- credits; hold = what is open. Gives the gates where an account says otherwise.
+-- Laws 2 to 4, per gate and currency: receivable = unsettled captures less unsettled refunds and
+-- credits; hold = what is open; in_collection = what is open of direct debits that are not due yet.
+-- Gives the gates where an account says otherwise.
 WITH owed AS (
     SELECT
         merchant_id, gate_id, currency,
@@ -84,7 +85,10 @@ WITH owed AS (
             CASE WHEN is_payout THEN -1 ELSE 1 END * (captured - cancelled - settled)
             - (refunded - refund_settled)
         ) AS receivable,
-        sum(authorized - captured - released) AS hold
+        sum(authorized - captured - released) FILTER (WHERE state <> 'in_collection') AS hold,
+        sum(authorized - captured - released) FILTER (
+            WHERE state = 'in_collection'
+        ) AS in_collection
     FROM payment GROUP BY merchant_id, gate_id, currency
 ),
 
@@ -92,7 +96,10 @@ kept AS (
     SELECT
         a.merchant_id, a.gate_id, a.currency,
         sum(d.debit_minor - d.credit_minor) FILTER (WHERE a.name = 'receivable') AS receivable,
-        sum(d.debit_minor - d.credit_minor) FILTER (WHERE a.name = 'hold') AS hold
+        sum(d.debit_minor - d.credit_minor) FILTER (WHERE a.name = 'hold') AS hold,
+        sum(d.debit_minor - d.credit_minor) FILTER (
+            WHERE a.name = 'in_collection'
+        ) AS in_collection
     FROM account AS a
     INNER JOIN balance_delta AS d ON a.merchant_id = d.merchant_id AND a.id = d.account_id
     GROUP BY a.merchant_id, a.gate_id, a.currency
@@ -105,10 +112,13 @@ SELECT
     coalesce(o.receivable, 0) AS receivable_owed,
     coalesce(k.receivable, 0) AS receivable_kept,
     coalesce(o.hold, 0) AS hold_owed,
-    coalesce(k.hold, 0) AS hold_kept
+    coalesce(k.hold, 0) AS hold_kept,
+    coalesce(o.in_collection, 0) AS in_collection_owed,
+    coalesce(k.in_collection, 0) AS in_collection_kept
 FROM owed AS o
 FULL JOIN kept AS k
     ON o.merchant_id = k.merchant_id AND o.gate_id = k.gate_id AND o.currency = k.currency
 WHERE
     coalesce(o.receivable, 0) <> coalesce(k.receivable, 0)
-    OR coalesce(o.hold, 0) <> coalesce(k.hold, 0);
+    OR coalesce(o.hold, 0) <> coalesce(k.hold, 0)
+    OR coalesce(o.in_collection, 0) <> coalesce(k.in_collection, 0);

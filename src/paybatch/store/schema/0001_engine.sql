@@ -253,7 +253,8 @@ CREATE TABLE payment (
     state text COLLATE "C" NOT NULL CHECK (
         state IN (
             'pending', 'unknown', 'approved', 'declined', 'verified', 'filtered', 'challenged',
-            'expired', 'transfer_pending', 'sent'
+            'expired', 'transfer_pending', 'sent', 'in_collection', 'returned', 'mandate_once',
+            'mandate_open', 'mandate_running', 'mandate_ended', 'mandate_cancelled'
         )
     ),
     currency text COLLATE "C" NOT NULL,
@@ -516,6 +517,33 @@ CREATE TABLE notice (
     state text COLLATE "C" NOT NULL CHECK (state IN ('queued', 'delivered', 'given_up')),
     created_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, operation_id)
+);
+
+-- What a payer signed, so that a creditor may collect from a bank account. The mandate itself is a
+-- payment without amounts: its number is the IBAN, its state says what may be collected.
+CREATE TABLE mandate (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    creditor_id text COLLATE "C" NOT NULL,
+    bic text COLLATE "C",
+    mandate_type text COLLATE "C" NOT NULL CHECK (mandate_type IN ('OOFF', 'RCUR')),
+    signed_on date NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+
+-- How a direct debit is collected: with which mandate (null = by the account itself), when.
+CREATE TABLE debit (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    mandate_id bigint,
+    sequence_type text COLLATE "C" CHECK (sequence_type IN ('OOFF', 'FRST', 'RCUR', 'FNAL')),
+    collect_on date,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id),
+    CHECK ((mandate_id IS NULL) = (sequence_type IS NULL))
 );
 
 -- Append-only record of acts on batches, gates, keys and the like, sealed by a hash chain.
