@@ -48,11 +48,15 @@ class Risk(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A rule that a row can break: true in ``fails`` = refused with ``reason`` at ``column``."""
+    """A rule that a row can break: true in ``fails`` = refused with ``reason`` at ``column``.
+
+    Where no row has a value in any of the columns that it is ``about``, it is not asked.
+    """
 
     reason: Reason
     column: str
     fails: pl.Expr
+    about: tuple[str, ...] = ()
 
 
 def _no_statuses(_: Capabilities) -> frozenset[Status]:

@@ -101,6 +101,22 @@ class Reason(StrEnum):
     CUSTOMER_UNKNOWN = "customer_unknown", "the merchant has no such customer, or no such means"
     CVV_GONE = "cvv_gone", "the CVV's time is over and the gate requires one; send the row again"
 
+    INSTALMENT_PAIR = (
+        "instalment_pair",
+        "give instalment_number and instalment_count for the pattern instalment, and only then",
+    )
+    INSTALMENT_ABOVE = "instalment_above", "the number of an instalment is at most their count"
+    SCHEME_ID_MISSING = (
+        "scheme_id_missing",
+        "a payment that the merchant starts in a series needs the scheme's id of the first one",
+    )
+    PATTERN_MISSING = "pattern_missing", "name the pattern of a payment that the merchant starts"
+    ORDER_NUMBER_MISSING = "order_number_missing", "line items need the order's number, po_number"
+    TAX_EXEMPT_DIFFERS = (
+        "tax_exempt_differs",
+        "a number of tax exemption stands only with tax_exempt true",
+    )
+
     SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
     SUBJECT_SEVERAL = (
         "subject_several",

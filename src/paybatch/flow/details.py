@@ -4,6 +4,7 @@ They stand in the row's own text, as the file had them; single calls have them a
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import polars as pl
 
@@ -33,9 +34,19 @@ def read_by(kinds: Iterable[str]) -> set[str]:
 
 def read(rows: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
     """Read the texts of details as what they are; no text shows a card number."""
+    known = [name for name in sorted(names) if rows[name].count()]
+    absent = [name for name in sorted(names) if name not in known]
     return rows.with_columns_seq(
-        FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in sorted(names)
+        *(_none(name).new_from_index(0, rows.height) for name in absent),
+        *(FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in known),
     )
+
+
+@cache
+def _none(name: str) -> pl.Series:
+    """Give a detail that is not there, as what it would be read as."""
+    text = pl.DataFrame({name: [None]}, schema={name: pl.String})
+    return text.select_seq(FIELDS[name].type.read(pl.col(name))).to_series().alias(name)
 
 
 def with_details(

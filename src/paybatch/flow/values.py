@@ -11,7 +11,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import cards, fields, money
-from paybatch.domain.columns import NEW_PAYMENT
+from paybatch.domain.columns import NEW_PAYMENT, RARE
 from paybatch.domain.few import chosen, nulls, without
 from paybatch.domain.masking import mask_account, mask_number, masked_cells
 from paybatch.flow.describe import FIELDS
@@ -20,6 +20,7 @@ from paybatch.flow.place import Place
 
 PARTS = ("surcharge_minor", "tax_minor", "tip_minor", "shipping_minor", "discount_minor")
 _CONTACT = ("billing_", "shipping_")
+_RARE = frozenset(field.name for field in RARE)
 NEEDED = (
     *(field.name for field in NEW_PAYMENT if not field.name.startswith(_CONTACT)),
     *("shipping_minor", "payment", "final"),
@@ -35,7 +36,8 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
 
     ``texts`` come with ``payment_id`` and ``owner_id`` (`owners.find_owners`).
     """
-    needed = _needed(frozenset(texts["kind"].drop_nulls().unique().to_list()))
+    has_rare = not _RARE.isdisjoint(texts.columns)
+    needed = _needed(frozenset(texts["kind"].drop_nulls().unique().to_list()), has_rare=has_rare)
     absent = [name for name in needed if name not in texts.columns]
     frame = _placed(place, texts.hstack(nulls(absent, pl.String(), texts.height)))
     frame = _with_gates(place, frame)
@@ -47,10 +49,11 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
 
 
 @cache
-def _needed(kinds: frozenset[str]) -> tuple[str, ...]:
+def _needed(kinds: frozenset[str], *, has_rare: bool) -> tuple[str, ...]:
     """Name the columns that rules of these kinds may name."""
     own = [field.name for name in sorted(kinds) for field in registry.kinds()[name].fields]
     few = [name for name in own if not name.startswith(_CONTACT)]
+    few = few if has_rare else [name for name in few if name not in _RARE]
     return tuple(dict.fromkeys([*NEEDED, *few]))
 
 

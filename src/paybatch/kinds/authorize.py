@@ -8,7 +8,7 @@ Sources: filebatch ``authorize``; Commerce Web Services ``Authorize``; OPPWA ``P
 
 import polars as pl
 
-from paybatch.domain import columns
+from paybatch.domain import columns, interchange
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
@@ -23,9 +23,10 @@ KIND = Kind(
     group="New payments",
     verb=Verb.AUTHORIZE,
     subject=Subject.NEW_PAYMENT,
-    fields=columns.NEW_PAYMENT,
+    fields=(*columns.NEW_PAYMENT, *columns.SERIES, *columns.PURCHASE, columns.VOICE_APPROVAL_CODE),
     amount=AmountRule.POSITIVE,
     faults=(
+        *interchange.FAULTS,
         Fault(
             Reason.VALUE_NOT_ALLOWED,
             "account_number",

@@ -9,7 +9,7 @@ Sources: filebatch ``sale``; Commerce Web Services ``AuthorizeAndCapture``; OPPW
 
 import polars as pl
 
-from paybatch.domain import columns
+from paybatch.domain import columns, interchange
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
@@ -24,8 +24,9 @@ KIND = Kind(
     group="New payments",
     verb=Verb.SALE,
     subject=Subject.NEW_PAYMENT,
-    fields=columns.NEW_PAYMENT,
+    fields=(*columns.NEW_PAYMENT, *columns.SERIES, *columns.PURCHASE, columns.VOICE_APPROVAL_CODE),
     amount=AmountRule.POSITIVE,
+    faults=interchange.FAULTS,
     effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
