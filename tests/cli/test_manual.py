@@ -98,7 +98,8 @@ def test_dialects_are_listed(bare: Cli) -> None:
 def test_a_wrong_name_ends_with_2_and_the_known_names(bare: Cli, command: str) -> None:
     done = bare(command, "nothing")
     assert (done.code, done.out) == (2, "")
-    assert "authorize, capture" in done.err
+    assert ", authorize, " in done.err
+    assert ", capture, " in done.err
     assert ("filebatch, native" in done.err) == (command == "sample")
 
 

@@ -14,6 +14,7 @@ from paybatch.domain.delimited import open_delimited, read_records
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.report import CELL, REPORT_COLUMNS
 from paybatch.flow.describe import FIELDS
+from paybatch.flow.engine import Engine
 from paybatch.flow.receive import choose_dialect
 from paybatch.flow.texts import from_text, lay_out, to_fields, to_text
 from paybatch.store.public_ids import Shape
@@ -47,7 +48,7 @@ def test_declarations_name_what_exists(dialect: Dialect) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_sample_is_detected_and_approved(
-    dialect: Dialect, run: Any, write: Any, sample_rows: Any
+    engine: Engine, dialect: Dialect, run: Any, write: Any, sample_rows: Any
 ) -> None:
     rows = sample_rows(dialect.sample_kinds)
     request = write(dialect, rows)
@@ -56,6 +57,39 @@ def test_sample_is_detected_and_approved(
     result = run(dialect.name, request)
     assert result.columns == dialect.result_columns(header)
     assert result.height == len(rows)
+    assert outcomes(engine) == dict.fromkeys(range(2, 2 + len(rows)), "approved")
+
+
+def outcomes(engine: Engine) -> dict[int, str]:
+    """Give the outcome of each line, with its message where it is not approved."""
+    with engine.database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT line, CASE state WHEN 'approved' THEN state ELSE concat(state, message) END "
+            "FROM operation AS o JOIN outcome AS u USING (merchant_id, id) ORDER BY line"
+        ).fetchall()
+    return dict(rows)
+
+
+LENGTHS = (1, 9, 17, 18, 40, 64, 65, 100, 101, 255, 300)
+TEXTS = [*("x" * length for length in LENGTHS), "", "A-1", "a b", "1.23E+15", "TEL", "0", "é!"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_limits_narrow_what_a_field_may_hold(dialect: Dialect) -> None:
+    """They refuse whatever the field itself refuses, and change nothing else of it."""
+    texts = pl.DataFrame({"cell": TEXTS})
+    for name, limit in dialect.limits.items():
+        own = FIELDS[name].type
+        assert dialect.column_of(name) in dialect.columns
+        assert limit.sensitive == own.sensitive
+        wrong, narrow = (
+            texts.select(
+                pl.any_horizontal(test(pl.col("cell")) for _, test in each.faults)
+            ).to_series()
+            for each in (own, limit)
+        )
+        assert (narrow | ~wrong).all(), name
+        assert not narrow.equals(wrong), f"{name}: a limit that limits nothing"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

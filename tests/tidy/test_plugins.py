@@ -30,8 +30,9 @@ def test_plugin_has_its_modules_name(folder: str, name: str, plugin: Any) -> Non
 @pytest.mark.parametrize(("folder", "name", "plugin"), EACH)
 def test_plugin_has_a_manual_page_with_its_source(folder: str, name: str, plugin: Any) -> None:
     first, *rest = plugin.document.strip().splitlines()
-    assert first.startswith(f"{name.capitalize()}: "), (
-        f"{folder}/{name}.py: begin the docstring with '{name.capitalize()}: ' and what it does"
+    words = name.replace("_", " ").capitalize()
+    assert first.startswith(f"{words}: "), (
+        f"{folder}/{name}.py: begin the docstring with '{words}: ' and what it does"
     )
     assert first.endswith("."), f"{folder}/{name}.py: the docstring's first line is a sentence"
     assert any(rest), f"{folder}/{name}.py: say below the first line when it is used, and how"

@@ -5,7 +5,6 @@ import glob
 import os
 import re
 import secrets
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def write(
     if progress:
         progress.began("report")
     try:
-        _drop_dead_parts(path)
+        _drop_dead_parts(path, engine.clock().timestamp() - DEAD_SECONDS)
         with part.open("xb") as target:
             with suppress(OSError):  # some network file systems have no locks
                 fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,12 +92,11 @@ def write(
             part.unlink(missing_ok=True)
 
 
-def _drop_dead_parts(path: Path) -> None:
-    """Delete what writers of the same result left when they were killed: no lock, not touched."""
+def _drop_dead_parts(path: Path, before: float) -> None:
+    """Delete what writers of the same result left that were killed: untouched since, no lock."""
     for name in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
         with suppress(OSError):
-            is_old = name.stat().st_mtime < time.time() - DEAD_SECONDS
-            if PART.fullmatch(name.name) and is_old:
+            if PART.fullmatch(name.name) and name.stat().st_mtime < before:
                 with name.open("rb") as found:
                     fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     name.unlink()

@@ -4,6 +4,10 @@ A header row, then sales, authorizations and credits; amounts are whole minor un
 69 columns in the published order, every cell in quotes, one line for each input row in input
 order. A row that was refused has an empty id; its reason stands in ``processor_response_text``.
 
+An ``order_id``, which results are joined by, and a ``po_number`` have at most 17 characters, a
+``description`` 100. The page says alphanumeric; the signs ``. _ : / # -`` are taken too, for orders
+are often numbered with them, and in a description any text.
+
 Source: 123checkout "Batch upload" (request and response format).
 """
 
@@ -11,7 +15,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from paybatch.domain import columns
+from paybatch.domain import columns, fields
 from paybatch.domain.connector import Response
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.payment import Status
@@ -50,6 +54,7 @@ _COLUMNS = {
 
 _RESPONSE_CODES = {
     Response.APPROVED: "100",
+    Response.CHALLENGED: "100",
     Response.PARTIALLY_APPROVED: "110",
     Response.DECLINED: "200",
     Response.DO_NOT_HONOR: "201",
@@ -71,6 +76,7 @@ _RESPONSE_CODES = {
 _GATEWAY_DECLINE = "300"
 _REASON_CODES = {
     **{reason.value: "220" for reason in Reason if reason.value.startswith("amount_")},
+    **{reason.value: "310" for reason in Reason if reason.value.endswith("_listed")},
     Reason.EXPIRY_PAST: "223",
     Reason.EXPIRY_MALFORMED: "223",
     Reason.CVV_MALFORMED: "225",
@@ -83,6 +89,7 @@ _STATUSES = {
     Status.CAPTURED: "pending_settlement",
     Status.CREDITED: "pending_settlement",
     Status.AUTHORIZED: "authorized",
+    Status.CHALLENGED: "flagged",
     Status.DECLINED: "declined",
     Status.SETTLED: "settled",
     Status.UNKNOWN: "unknown",
@@ -185,6 +192,12 @@ DIALECT = Dialect(
     required=frozenset({"transaction_type"}),
     marks=frozenset({"transaction_type", "cc_number", "cc_expiration", "base_amount"}),
     words={"kind": {"sale": "sale", "authorize": "authorize", "credit": "credit"}},
+    limits={
+        "reference": fields.word(17),
+        "po_number": fields.word(17),
+        "description": fields.text(100),
+        "sec_code": fields.choice("WEB", "CCD", "PPD"),
+    },
     id_shape="base32_20",
     quote_all=True,
     result=_result,

@@ -34,11 +34,14 @@ _BRANDS: tuple[tuple[int, int, str], ...] = (
     (644000, 659999, "discover"),
     (352800, 358999, "jcb"),
     (300000, 305999, "diners"),
+    (309500, 309599, "diners"),
     (360000, 369999, "diners"),
     (380000, 399999, "diners"),
     (620000, 629999, "unionpay"),
+    (810000, 817199, "unionpay"),
+    (220000, 220499, "mir"),
     (500000, 509999, "maestro"),
-    (560000, 589999, "maestro"),
+    (560000, 599999, "maestro"),
     (600000, 699999, "maestro"),
 )
 
@@ -86,11 +89,21 @@ def brands_of(numbers: pl.Series) -> pl.Series:
 
     Null where a cell does not begin with six digits.
     """
+    if len(numbers) <= FEW_ROWS:
+        brands = [_brand(number) for number in numbers.to_list()]
+        return pl.Series(numbers.name, brands, dtype=pl.String)
     first = numbers.str.slice(0, _FIRST_DIGITS)
     whole = first.str.contains(rf"^[0-9]{{{_FIRST_DIGITS}}}$").fill_null(value=False)
     issuers = first.zip_with(whole, _NONE).cast(pl.Int32)
     places = _STARTS.search_sorted(issuers.fill_null(0), side="right") - 1
     return _NAMES.gather(places).zip_with(whole, _NONE).alias(numbers.name)
+
+
+def _brand(number: str | None) -> str | None:
+    first = (number or "")[:_FIRST_DIGITS]
+    if len(first) < _FIRST_DIGITS or not (first.isascii() and first.isdigit()):
+        return None
+    return next((name for low, high, name in _BRANDS if low <= int(first) <= high), "other")
 
 
 def _segments() -> tuple[pl.Series, pl.Series]:

@@ -66,7 +66,9 @@ ACCOUNT_TYPE = Field(
 SEC_CODE = Field(
     name="sec_code", type=fields.choice("WEB", "CCD", "PPD", "TEL"), title="ACH entry class"
 )
-CUSTOMER = Field(name="customer", type=fields.word(64), title="A customer whose means pays")
+CUSTOMER = Field(
+    name="customer", type=fields.word(64, "._:/#^"), title="A customer whose means pays"
+)
 MEANS_RANK = Field(
     name="means_rank", type=fields.whole_number(1, 99), title="Which of its means, 1 is the first"
 )

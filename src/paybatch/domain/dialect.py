@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from paybatch.domain.fields import FieldType
+
 Words = Mapping[str, Mapping[str, str]]
 
 
@@ -25,6 +27,7 @@ class Dialect:
         required: Columns that a header must have.
         marks: Columns whose presence tells that a file is of this dialect.
         words: For a field, the dialect's word -> ours (``transaction_type`` words to kinds).
+        limits: For a field, what its column may hold where that is less than the field may.
         id_shape: The published shape of ids in results.
         quote_all: Whether every cell of a result is quoted.
         result: Report rows -> the result's cells as String columns, in their order.
@@ -41,6 +44,7 @@ class Dialect:
     required: frozenset[str]
     marks: frozenset[str]
     words: Words = field(default_factory=dict)
+    limits: Mapping[str, FieldType] = field(default_factory=dict)
     id_shape: str
     quote_all: bool
     result: Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]

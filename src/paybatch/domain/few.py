@@ -5,6 +5,7 @@ hash table or a thread is done here by a loop where the rows are few; the answer
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -28,8 +29,25 @@ def has_any(column: pl.Series, values: Iterable[Any]) -> bool:
 
 def nulls(names: Iterable[str], dtype: pl.DataType, height: int) -> list[pl.Series]:
     """Give a column of nulls for each name."""
-    none = pl.Series([None], dtype=dtype).new_from_index(0, height)
+    none = _null(dtype).new_from_index(0, height)
     return [none.alias(name) for name in names]
+
+
+@cache
+def _null(dtype: pl.DataType) -> pl.Series:
+    return pl.Series([None], dtype=dtype)
+
+
+def distinct(column: pl.Series) -> list[Any]:
+    """Give the values of a column, each once, in the order in which they come; no null."""
+    if len(column) <= FEW_ROWS:
+        return [value for value in dict.fromkeys(column.to_list()) if value is not None]
+    return column.drop_nulls().unique(maintain_order=True).to_list()
+
+
+def joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Put tables below each other; one alone stays as it is."""
+    return frames[0] if len(frames) == 1 else pl.concat(frames)
 
 
 def without(frame: pl.DataFrame, *names: str) -> pl.DataFrame:

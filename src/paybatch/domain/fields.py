@@ -83,15 +83,15 @@ def name(characters_max: int) -> FieldType:
     )
 
 
-def word(characters_max: int) -> FieldType:
-    """An identifier: letters, digits and ``. _ : / # -`` without blanks."""
+def word(characters_max: int, signs: str = "._:/#") -> FieldType:
+    """An identifier: letters, digits, these signs and ``-``, without blanks."""
     return FieldType(
         name=f"word({characters_max})",
-        allowed=f"at most {characters_max} letters, digits and . _ : / # - without blanks",
+        allowed=f"at most {characters_max} letters, digits and {' '.join(signs)} - without blanks",
         faults=(
             (Reason.VALUE_SPREADSHEET, lambda column: column.str.contains(SPREADSHEET)),
             (Reason.VALUE_TOO_LONG, _longer(characters_max)),
-            (Reason.VALUE_MALFORMED, _unlike(r"^[0-9A-Za-z._:/#-]+$")),
+            (Reason.VALUE_MALFORMED, _unlike(rf"^[0-9A-Za-z{signs}-]+$")),
         ),
     )
 

@@ -122,8 +122,9 @@ def _last_only(run: re.Match[str]) -> str:
 def masked_cells(cells: pl.Series) -> pl.Series:
     """Do what `mask_cells` says to a column at hand."""
     if len(cells) <= FEW_ROWS:
-        masked = [cell and mask_text(cell) for cell in cells.to_list()]
-        return pl.Series(cells.name, masked, dtype=pl.String)
+        clear = cells.to_list()
+        masked = [cell and mask_text(cell) for cell in clear]
+        return cells if masked == clear else pl.Series(cells.name, masked, dtype=pl.String)
     places = cells.str.contains(PICK).fill_null(value=False).arg_true()
     if places.is_empty():
         return cells

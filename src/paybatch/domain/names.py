@@ -4,16 +4,17 @@ import re
 
 from paybatch.domain.masking import mask_text
 
-NAME = re.compile(r"[0-9A-Za-z._:#-]{1,64}")  # as in a file, without the slash of ``gate list``
+SIGNS = "._:#"  # as in a file, without the slash of ``gate list``
+CUSTOMER_SIGNS = f"{SIGNS}^"
 TITLE_CHARACTERS_MAX = 255
 
 
-def name_fault(name: str) -> str | None:
+def name_fault(name: str, signs: str = SIGNS) -> str | None:
     """Say what is allowed where a text cannot be a name; None where it can."""
     if mask_text(name) != name:
         return "it holds a card number"
-    if not NAME.fullmatch(name):
-        return "use at most 64 letters, digits and . _ : # -"
+    if not re.fullmatch(f"[0-9A-Za-z{signs}-]{{1,64}}", name):
+        return f"use at most 64 letters, digits and {' '.join(signs)} -"
     return None
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from paybatch.domain.few import FEW_ROWS
 from paybatch.domain.masking import mask_cells, mask_digits
 from paybatch.domain.reasons import Reason
-from paybatch.flow.describe import ERRORS, field_of, sentence, shown
+from paybatch.flow.describe import NO_ERRORS, field_of, sentence, shown
 from paybatch.flow.texts import Layout
 
 CONTROL = r"[\x00-\x08\x0A-\x1F\x7F]"
@@ -25,12 +25,12 @@ def fitted(
     """Give the table (``line, c0 ...``) with its cells cut and cleaned, and the errors of that."""
     names = table.columns[1:]
     if table.height <= FEW_ROWS and all(_fits(row[1:], characters_max) for row in table.rows()):
-        return table, pl.DataFrame(schema=ERRORS)
+        return table, NO_ERRORS
     longest, stray = (
         table.select_seq(each).row(0)
         for each in (pl.col(names).str.len_bytes().max(), pl.col(names).str.contains(CONTROL).any())
     )
-    cleaned, errors = {}, [pl.DataFrame(schema=ERRORS)]
+    cleaned, errors = {}, [NO_ERRORS]
     for place, name in enumerate(names):
         cell = pl.col(name)
         if (longest[place] or 0) > characters_max:  # bytes: never fewer than characters

@@ -10,6 +10,7 @@ from functools import cache
 import polars as pl
 
 from paybatch import registry
+from paybatch.domain.few import distinct
 from paybatch.domain.payment import CHANGEABLE
 
 KEY = ["merchant_id", "payment_id"]
@@ -88,7 +89,7 @@ def in_sequence(rows: pl.DataFrame) -> pl.DataFrame:
     repeated until it stands; the first row is right at once, each pass makes at least one more
     right.
     """
-    changes = changes_of(frozenset(rows["act"].unique().to_list()))
+    changes = changes_of(frozenset(distinct(rows["act"])))
     base, rows = rows, rows.with_columns_seq(changes.by)
     if not changes.names or rows[KEY].n_unique() == rows.height:
         return rows

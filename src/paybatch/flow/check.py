@@ -13,13 +13,13 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import cards
 from paybatch.domain.delimited import Records
-from paybatch.domain.few import FEW_ROWS, nulls
+from paybatch.domain.few import FEW_ROWS, distinct, nulls
 from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import precedence_of, sentence_of
 from paybatch.domain.text import filled
 from paybatch.flow import rules
 from paybatch.flow.cells import broken_texts, fitted
-from paybatch.flow.describe import ERRORS, describe, told_together
+from paybatch.flow.describe import NO_ERRORS, describe, told_together
 from paybatch.flow.engine import Engine
 from paybatch.flow.known import known
 from paybatch.flow.means import find_means
@@ -62,11 +62,12 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
     owned = find_owners(engine, place, texts)
     values = _marked(engine, place, find_means(engine, typed(place, owned)))
     ruled = rules.ruled(
-        frozenset(values["kind"].drop_nulls().unique().to_list()),
+        frozenset(distinct(values["kind"])),
         known(texts).some,
         known(values),
         frozenset(mark for _, _, mark in rules.MARKS if values[mark].any()),
         cards.oldest_good_expiry(now),
+        dialect=layout.dialect.name,
     )
     errors = _failing(layout, place, values, ruled)
     if not (broken.is_empty() and unfit.is_empty()):
@@ -182,7 +183,7 @@ def _failing(
     flags, faults = values.select_seq(ruled.flags), ruled.faults
     bad = _any_of(flags)
     if not bad.any():
-        return pl.DataFrame(schema=ERRORS)
+        return NO_ERRORS
     rows, fails = values.filter(bad), flags.filter(bad)
     return pl.concat(
         [

@@ -14,7 +14,7 @@ from functools import cache
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.few import without
+from paybatch.domain.few import distinct, without
 from paybatch.domain.kind import Subject
 from paybatch.domain.payment import AMOUNTS
 from paybatch.flow.changes import KEY, STATE, changes_of, in_sequence
@@ -61,7 +61,7 @@ class Book:
     def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Join rows with their payments and judge them."""
         joined = rows.join(self.payments, on=KEY, how="left", maintain_order="left")
-        if any(_is_chained(name) for name in rows["kind"].unique()):
+        if any(_is_chained(name) for name in distinct(rows["kind"])):
             joined = joined.with_columns_seq(_taken_over())
         return judged(self.place, joined)
 
@@ -123,7 +123,7 @@ def windows(operations: pl.DataFrame) -> list[pl.DataFrame]:
     """
     subject = pl.when(acts_on_payment()).then(pl.col("payment_id")).otherwise(pl.col("id"))
     rows = operations.with_columns_seq(payment_id=subject)
-    if rows.height <= WINDOW_ROWS or any(_is_chained(name) for name in rows["kind"].unique()):
+    if rows.height <= WINDOW_ROWS or any(_is_chained(name) for name in distinct(rows["kind"])):
         return [rows]
     window = pl.int_range(pl.len()).over(KEY) // WINDOW_ROWS
     parts = rows.with_columns_seq(window=window).sort("window", "id").partition_by("window")
@@ -172,7 +172,7 @@ def _is_chained(kind: str | None) -> bool:
 
 def _without_unmade(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Set the rows apart whose payment another of these rows is yet to make from an earlier one."""
-    if not any(_is_chained(name) for name in rows["kind"].unique()):
+    if not any(_is_chained(name) for name in distinct(rows["kind"])):
         return rows, rows.clear()
     makers = rows.filter(makes_payment() & acts_on_payment())["id"]
     waits = acts_on_payment() & pl.col("payment_id").is_in(makers.implode())
@@ -216,7 +216,7 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
         is_approved=fits, approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0)
     )
     ahead = in_sequence(taken)
-    names = changes_of(frozenset(now["act"].unique().to_list())).names
+    names = changes_of(frozenset(distinct(now["act"]))).names
     is_first = pl.Series([True]).new_from_index(0, now.height)
     for name in names:
         is_first &= ahead[name] == now[name]

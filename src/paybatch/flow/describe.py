@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.fields import ROUTING, Field
+from paybatch.domain.dialect import Dialect
+from paybatch.domain.fields import ROUTING, Field, FieldType
 from paybatch.domain.kind import Fault
 from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import Reason, sentence_of
@@ -20,6 +21,7 @@ ERRORS = {
     "value": pl.String,
     "message": pl.String,
 }
+NO_ERRORS = pl.DataFrame(schema=ERRORS)
 
 FIELDS: Mapping[str, Field] = registry.fields()
 AMOUNT_COLUMNS = ("amount_minor", "amount", "base_amount_minor")
@@ -50,6 +52,11 @@ _REFUSED_AT: Mapping[str, str] = {
 def field_of(name: str) -> Field | None:
     """Give an engine field by its name, None for a column without meaning."""
     return FIELDS.get(name)
+
+
+def type_of(dialect: Dialect, name: str) -> FieldType:
+    """Give what a column of this field may hold in a dialect."""
+    return dialect.limits.get(name) or FIELDS[name].type
 
 
 def describe(layout: Layout, place: Place, rows: pl.DataFrame, fault: Fault) -> pl.DataFrame:
@@ -164,7 +171,7 @@ def _allowed(layout: Layout, place: Place, fault: Fault) -> pl.Expr:
     allowed = pl.lit("")
     match fault.reason:
         case reason if reason in _FORMS and field is not None:
-            allowed = pl.lit(field.type.allowed)
+            allowed = pl.lit(type_of(layout.dialect, field.name).allowed)
         case Reason.KIND_UNKNOWN:
             allowed = pl.lit(_list(layout.dialect.words.get("kind") or registry.kinds()))
         case Reason.MERCHANT_UNKNOWN:

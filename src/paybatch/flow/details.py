@@ -10,6 +10,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.few import distinct
 from paybatch.domain.masking import mask_cells
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.place import Place
@@ -21,7 +22,7 @@ from paybatch.store.database import Connection, Row
 def wanted(place: Place, rows: pl.DataFrame) -> set[str]:
     """Name the details that the gates' connectors or the effects of the rows' kinds read."""
     asked = {name for gate in place.gates for name in place.connector(gate.id).wants}
-    return asked | read_by(rows["kind"].unique().to_list())
+    return asked | read_by(distinct(rows["kind"]))
 
 
 def read_by(kinds: Iterable[str]) -> set[str]:
@@ -33,12 +34,21 @@ def read_by(kinds: Iterable[str]) -> set[str]:
 
 
 def read(rows: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
-    """Read the texts of details as what they are; no text shows a card number."""
+    """Read the texts of details as what they are; no text shows a card number.
+
+    Columns without any value become nulls of what they would be read as.
+    """
     known = [name for name in sorted(names) if rows[name].count()]
-    absent = [name for name in sorted(names) if name not in known]
+    absent = {
+        name: none
+        for name in names
+        if name not in known and (none := _none(name)).dtype != pl.String
+    }
+    if absent:
+        nothing = {name: none.new_from_index(0, rows.height) for name, none in absent.items()}
+        rows = pl.DataFrame([nothing.get(each.name, each) for each in rows.get_columns()])
     return rows.with_columns_seq(
-        *(_none(name).new_from_index(0, rows.height) for name in absent),
-        *(FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in known),
+        FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in known
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.money import currency_exponents
-from paybatch.domain.names import name_fault, title_fault
+from paybatch.domain.names import CUSTOMER_SIGNS, SIGNS, name_fault, title_fault
 from paybatch.flow.engine import Engine
 from paybatch.store import directory
 
@@ -88,7 +88,7 @@ def check_name(noun: str, name: str) -> None:
     Raises:
         WrongError: It could not.
     """
-    fault = name_fault(name)
+    fault = name_fault(name, CUSTOMER_SIGNS if noun == "customer" else SIGNS)
     if fault is not None:
         raise WrongError(f"{name!r} cannot be the name of a {noun}: {fault}.")
 

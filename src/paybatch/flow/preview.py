@@ -26,6 +26,7 @@ from paybatch.flow.tallies import left_queue, tally
 from paybatch.store import batches, operations, payments
 from paybatch.store.database import Connection, Row
 
+_SOME_NUMBER = "0" * 32
 _ACTS = acting(pl.col("payment").is_not_null())
 LISTED = 1_000
 LARGEST = 10
@@ -209,7 +210,7 @@ def _foreseen(
     """Give what would become of the rows that act on a payment, shaped as ``JUDGED``."""
     rows = rows.rename({"currency_code": "currency", "final_value": "final"}).with_columns_seq(
         id="line",
-        number_id=pl.lit(None, pl.String),
+        number_id=pl.lit(_SOME_NUMBER),  # the numbers are not in the vault yet
         expiry=pl.lit(None, pl.Int16),
         reason=pl.lit(None, pl.String),
     )

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.few import chosen, has_any, nulls
+from paybatch.domain.few import chosen, distinct, has_any, joined, nulls
 from paybatch.domain.reasons import Reason
 from paybatch.domain.text import filled
 from paybatch.flow import filters, vault
@@ -182,18 +182,18 @@ class Sender:
         if "payment_gate_id" in calls.columns:
             calls = calls.with_columns_seq(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
         kinds = registry.kinds()
-        verbs = {name: kinds[name].verb for name in calls["act"].unique().to_list()}
+        verbs = {name: kinds[name].verb for name in distinct(calls["act"])}
         told = {name: str(verb) for name, verb in verbs.items() if verb is not None}
         calls = calls.hstack([chosen(calls["act"], told, pl.String()).alias("verb")])
         calls = calls.with_columns_seq(operation="id", key=filled("{}-1", "id"))
         if "filtered_by" not in calls.columns and len(told) == len(verbs):
-            return pl.concat(self._sent(calls))
+            return joined(self._sent(calls))
         ours = is_ours(calls)
         return pl.concat([answered_by_us(calls.filter(ours)), *self._sent(calls.filter(~ours))])
 
     def _sent(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
         """Send calls to the connectors of their gates."""
-        gates = calls["gate_id"].unique(maintain_order=True).to_list()
+        gates = distinct(calls["gate_id"])
         replies = []
         for gate_id in gates:
             own = calls.filter(pl.col("gate_id") == gate_id) if len(gates) > 1 else calls

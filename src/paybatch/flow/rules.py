@@ -11,10 +11,11 @@ from functools import lru_cache
 import polars as pl
 
 from paybatch import registry
+from paybatch.domain.dialect import Dialect
 from paybatch.domain.kind import AmountRule, Fault, Kind
 from paybatch.domain.money import AMOUNT_DIGITS_MAX
 from paybatch.domain.reasons import Reason
-from paybatch.flow.describe import AMOUNT_COLUMNS, FIELDS, MEANS_COLUMNS
+from paybatch.flow.describe import AMOUNT_COLUMNS, FIELDS, MEANS_COLUMNS, type_of
 from paybatch.flow.known import Known, Test, both, either, negated
 from paybatch.flow.values import PARTS
 
@@ -25,6 +26,7 @@ _EVERY_ROW = pl.col("line").is_not_null()
 class _Table:
     """What the rules need to know of a table: its kinds, what its file carries, its columns."""
 
+    dialect: Dialect
     kinds: tuple[Kind, ...]
     present: frozenset[str]
     known: Known
@@ -69,7 +71,7 @@ def _type_faults(table: _Table) -> Iterator[Fault]:
     """A fault for every way in which the text of a column can be wrong; the first one counts."""
     for name in sorted((table.present & FIELDS.keys()) - {"kind"}):
         earlier: pl.Expr | None = None
-        for reason, test in FIELDS[name].type.faults:
+        for reason, test in type_of(table.dialect, name).faults:
             fails = test(pl.col(name))
             yield Fault(reason, name, fails if earlier is None else fails & ~earlier)
             earlier = fails if earlier is None else earlier | fails
@@ -148,6 +150,8 @@ def _means_faults(table: _Table) -> Iterator[Fault]:
     yield from _fault(Reason.MEANS_INCOMPLETE, "card_cvv", card, table.missing("card_cvv"), strict)
     for name in ("routing_number", "account_type", "sec_code"):
         yield from _fault(Reason.MEANS_INCOMPLETE, name, account, table.missing(name))
+    which = both(pays, either(table.given("means_rank"), table.given("means_type")))
+    yield from _fault(Reason.MEANS_INCOMPLETE, "customer", which, table.missing("customer"))
     yield from _fault(
         Reason.EXPIRY_PAST, "card_expiry", pays, table.given("expiry"), expiry < table.month
     )
@@ -185,14 +189,16 @@ def ruled(
     known: Known,
     marks: frozenset[str],
     month: int,
+    *,
+    dialect: str,
 ) -> Ruled:
-    """Give the rules for rows of these kinds.
+    """Give the rules for rows of these kinds in this dialect.
 
     ``present`` names the columns of the file that carry any value, ``known`` tells of all columns;
     ``marks`` those of ``MARKS`` that any row has; ``month`` is the oldest good expiry (YYMM).
     """
     kinds = tuple(registry.kinds()[name] for name in sorted(kind_names))
-    table = _Table(kinds, present, known, month)
+    table = _Table(registry.dialects()[dialect], kinds, present, known, month)
     faults = (
         *_identity_faults(table),
         *_type_faults(table),

@@ -10,7 +10,7 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
-from paybatch.domain.few import FEW_ROWS, chosen, nulls, without
+from paybatch.domain.few import FEW_ROWS, chosen, distinct, joined, nulls, without
 from paybatch.flow import filters
 from paybatch.flow.changes import added_up, changes_of, in_sequence
 from paybatch.flow.claim import acts_on_payment
@@ -78,7 +78,7 @@ _WHOLE = {name: pl.Int64() for name in ("id", "payment_id", "approved_minor")}
 def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: datetime) -> Settled:
     """Work out what replies change. ``calls`` have ``id``; new payments have no ``payment_id``."""
     rows = _answered(calls, replies).with_columns_seq(_approved())
-    acts = set(rows["act"].unique().to_list())
+    acts = set(distinct(rows["act"]))
     creating = {name for name in acts if registry.kinds()[name].makes}
     creates, follows = pl.col("act").is_in(sorted(creating)), acts_on_payment()
     parts = []
@@ -145,7 +145,7 @@ def _settle_follow_ups(
     placed = rows.with_columns_seq(
         currency=pl.coalesce("currency", "payment_currency"), gate_id="payment_gate_id"
     )
-    rows, changes = in_sequence(placed), changes_of(frozenset(rows["act"].unique().to_list()))
+    rows, changes = in_sequence(placed), changes_of(frozenset(distinct(rows["act"])))
     after = changes.after(rows).with_columns_seq(_at(now)).with_columns_seq(_told(kinds))
     outcomes = after.select_seq(_kept())
     return Settled(
@@ -291,7 +291,7 @@ def business_day(gate: Gate, now: datetime) -> date:
 
 def _transfers(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
     """Give the transfers of approved rows: accounts by name."""
-    approved = rows.filter("is_approved")
+    approved = rows if rows["is_approved"].all() else rows.filter("is_approved")
     found = []
     for name in sorted(kinds):
         own = approved.filter(pl.col("act") == name) if len(kinds) > 1 else approved
@@ -345,15 +345,13 @@ def store_transfers(engine: Engine, connection: Connection[Row], transfers: pl.D
 
 def _summed(transfers: pl.DataFrame) -> dict[Sides, tuple[int, int]]:
     """Give the sum and the number of the transfers between the same accounts."""
-    rows = transfers[[*_SIDES, "amount_minor"]].with_columns_seq(count=pl.lit(1))
-    if rows.height > FEW_ROWS:
-        rows = rows.group_by(_SIDES).agg(pl.col("amount_minor", "count").sum())
+    if transfers.height > FEW_ROWS:
+        sums = transfers.group_by(_SIDES).agg(pl.col("amount_minor").sum(), pl.len())
+        return {row[:5]: row[5:] for row in sums.iter_rows()}
     summed: dict[Sides, tuple[int, int]] = {}
-    for *sides, amount, count in rows.iter_rows():
-        merchant, gate, currency, debit, credit = sides
-        key = (merchant, gate, currency, debit, credit)
-        so_far = summed.get(key, (0, 0))
-        summed[key] = (so_far[0] + amount, so_far[1] + count)
+    for row in transfers[[*_SIDES, "amount_minor"]].iter_rows():
+        amount, count = summed.get(row[:5], (0, 0))
+        summed[row[:5]] = (amount + row[5], count + 1)
     return summed
 
 
@@ -382,15 +380,15 @@ def _accounts(engine: Engine, key: tuple[int, int, str]) -> dict[str, int]:
 
 def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -> None:
     """Store what rounds settled, in one transaction: outcomes, payments, changes, transfers."""
-    operations.copy_outcomes(connection, pl.concat([s.outcomes[OUTCOME_COLUMNS] for s in settled]))
+    operations.copy_outcomes(connection, joined([s.outcomes[OUTCOME_COLUMNS] for s in settled]))
     made = [each.made[payments.PAYMENT_COLUMNS] for each in settled if not each.made.is_empty()]
     if made:
-        payments.copy_payments(connection, pl.concat(made).sort("id") if len(made) > 1 else made[0])
+        payments.copy_payments(connection, joined(made).sort("id") if len(made) > 1 else made[0])
     changes = [each.changes for each in settled if not each.changes.is_empty()]
     if changes:
         payments.apply_changes(connection, added_up(changes))
     moved = [each.transfers for each in settled if not each.transfers.is_empty()]
     if moved:
-        store_transfers(engine, connection, pl.concat(moved))
+        store_transfers(engine, connection, joined(moved))
     for fact, rows in (found for each in settled for found in each.facts):
         facts.copy_facts(connection, fact, rows.with_columns_seq(created_at=pl.lit(engine.clock())))

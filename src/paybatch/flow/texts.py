@@ -11,13 +11,14 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.delimited import FileRefused
 from paybatch.domain.dialect import Dialect
-from paybatch.domain.few import chosen, nulls
+from paybatch.domain.few import FEW_ROWS, chosen, nulls
 from paybatch.domain.fields import ROUTING
 
 UNIT = "\x1f"
 NUMBERS = ("card_number", "account_number")
 # What begins so is a reference, not a number; whole ones of ours are no secret.
 REFERENCE = "^(?:card|bank)_"
+_REFERENCE = re.compile(REFERENCE)
 WHOLE_REFERENCE = "^(?:card|bank)_[0-9a-v]{36}$"
 _TOLD_MAX, _TOLD_CHARACTERS_MAX = 20, 60
 _DIGITS = re.compile(r"\d{3,}")
@@ -128,7 +129,7 @@ def _with_references(texts: pl.DataFrame) -> pl.DataFrame:
     it is, and refused.
     """
     for name in NUMBERS:
-        if name not in texts.columns or not texts[name].str.contains(REFERENCE).any():
+        if name not in texts.columns or not _refers(texts[name]):
             continue
         absent = [each for each in ("card_reference", "written_at") if each not in texts.columns]
         texts = texts.with_columns_seq(pl.lit(None, pl.String).alias(each) for each in absent)
@@ -140,6 +141,13 @@ def _with_references(texts: pl.DataFrame) -> pl.DataFrame:
             written_at=pl.when(moves).then(pl.lit(name)).otherwise("written_at"),
         )
     return texts
+
+
+def _refers(cells: pl.Series) -> bool:
+    """Tell whether any cell begins like a reference."""
+    if len(cells) <= FEW_ROWS:
+        return any(_REFERENCE.match(cell) for cell in cells.to_list() if cell)
+    return bool(cells.str.contains(REFERENCE).any())
 
 
 def _kinds(layout: Layout, table: pl.DataFrame) -> list[pl.Series]:

@@ -12,7 +12,7 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import cards, fields, money
 from paybatch.domain.columns import NEW_PAYMENT, RARE
-from paybatch.domain.few import chosen, nulls, without
+from paybatch.domain.few import chosen, distinct, nulls, without
 from paybatch.domain.masking import mask_account, mask_number, masked_cells
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
@@ -37,7 +37,7 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
     ``texts`` come with ``payment_id`` and ``owner_id`` (`owners.find_owners`).
     """
     has_rare = not _RARE.isdisjoint(texts.columns)
-    needed = _needed(frozenset(texts["kind"].drop_nulls().unique().to_list()), has_rare=has_rare)
+    needed = _needed(frozenset(distinct(texts["kind"])), has_rare=has_rare)
     absent = [name for name in needed if name not in texts.columns]
     frame = _placed(place, texts.hstack(nulls(absent, pl.String(), texts.height)))
     frame = _with_gates(place, frame)
@@ -106,7 +106,7 @@ def harmless(engine: Engine, values: pl.DataFrame) -> pl.DataFrame:
     and currencies that do not exist go: anything may have been typed there.
     """
     kept = {name: kept_names(engine, values[name]) for name in NAMES if values[name].count()}
-    values = values.with_columns_seq(**kept)
+    values = values.with_columns_seq(**kept) if kept else values
     bad = pl.col("reason").is_not_null()
     if values["reason"].null_count() == values.height:
         return values
@@ -132,6 +132,8 @@ def kept_names(engine: Engine, names: pl.Series) -> pl.Series:
     A name that had to be masked gets a keyed mark of the whole: ``411111******1111#9f...``.
     """
     masked = masked_cells(names)
+    if masked is names:
+        return names
     places = (masked != names).fill_null(value=False).arg_true()
     if places.is_empty():
         return names

@@ -1,4 +1,4 @@
-"""Transfer: a bank transfer that is expected from the payer, or is to be sent to him.
+"""Transfer create: a bank transfer is expected from the payer, or is to be sent to him.
 
 When: the payer was told where to pay, or a payout by bank transfer is prepared. Nothing is asked of
 a processor: the transfer is pending until `mark_sent` and `mark_received` say how it goes on.

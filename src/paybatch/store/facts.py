@@ -30,7 +30,15 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
     """Store facts; columns of ``FACT_COLUMNS[fact]`` that the frame lacks are null."""
     absent = [name for name in FACT_COLUMNS[fact] if name not in frame.columns]
     rows = frame.with_columns_seq(pl.lit(None, pl.String).alias(name) for name in absent)
-    copy_in(connection, _SQL[f"copy_{fact.value}"], rows[FACT_COLUMNS[fact]])
+    copies = {
+        Fact.NOTE: _SQL["copy_note"],
+        Fact.LISTING: _SQL["copy_listing"],
+        Fact.DISPUTE_STEP: _SQL["copy_dispute_step"],
+        Fact.CARD_NAME: _SQL["copy_card_name"],
+        Fact.SCORE: _SQL["copy_score"],
+        Fact.NOTICE: _SQL["copy_notice"],
+    }
+    copy_in(connection, copies[fact], rows[FACT_COLUMNS[fact]])
 
 
 def facts_of_payment(
