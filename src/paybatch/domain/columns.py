@@ -171,6 +171,16 @@ VOICE_APPROVAL_CODE = Field(
     ),
     title="Code that the issuer gave by telephone: it forces the authorization",
 )
+PARTIAL_APPROVAL = Field(
+    name="partial_approval",
+    type=fields.choice("allowed", "not_allowed"),
+    title="not_allowed: what is approved in part only is reversed and declined; default: allowed",
+)
+FORCE = Field(
+    name="force",
+    type=fields.TRUE_OR_FALSE,
+    title="true: it is done with us even when the processor declines",
+)
 CUSTOMER_CODE = Field(name="customer_code", type=fields.text(25), title="The buyer's own code")
 COMMODITY_CODE = Field(
     name="commodity_code", type=fields.word(15), title="What kind of goods, for the whole order"
@@ -252,7 +262,8 @@ PURCHASE = (
     *(TAX_EXEMPT_NUMBER, LINE_ITEMS),
 )
 # Kept for whoever wants them; most files have none, and then they cost nothing.
-RARE = (*SERIES, *PURCHASE, VOICE_APPROVAL_CODE)
+RARE = (*SERIES, *PURCHASE, VOICE_APPROVAL_CODE, PARTIAL_APPROVAL)
+TAKING = (*NEW_PAYMENT, *RARE)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
 DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)

@@ -142,12 +142,23 @@ class Reason(StrEnum):
     PAYMENT_IN_DOUBT = "payment_in_doubt", "the payment's outcome is not known yet"
     CHALLENGED = "challenged", "the payment is held by its fraud score: accept or refuse it first"
     CAPTURED_ALREADY = "captured_already", "the gate captures a payment once"
+    CANCELLED_ALREADY = (
+        "cancelled_already",
+        "the payment is cancelled already: a cancelled one cannot be cancelled",
+    )
+    HOLD_EXPIRED = "hold_expired", "the authorization has expired; `duplicate` asks for a new one"
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
     PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"
     AMOUNT_ABOVE_LEFT = "amount_above_left", "the amount is more than what is left of the payment"
+
+    # The processor's answer
+    PARTIAL_NOT_ALLOWED = (
+        "partial_not_allowed",
+        "the processor approved a part only and the row allows none: the part was reversed",
+    )
 
     # The same again
     KEY_CONFLICT = "key_conflict", "this idempotency key was used before with other values"

@@ -32,6 +32,7 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     left: pl.Expr = pl.lit(None, pl.Int64)
     refusal: pl.Expr = pl.lit(None, pl.String)
     fixed: dict[str, pl.Expr] = {}
+    unsent: pl.Expr | None = None
     for name, gate_id in pairs.iter_rows():
         kind = registry.kinds()[name]
         own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
@@ -41,13 +42,17 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         for column, value in kind.fixed(capabilities).items():
             as_written = pl.col(column) if column in rows.columns else pl.lit(None)
             fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
+        if (stays := kind.unsent(capabilities)) is not None:
+            otherwise = pl.lit(value=False) if unsent is None else unsent
+            unsent = pl.when(own).then(stays).otherwise(otherwise)
         refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
     rows = rows.with_columns_seq(left=left, **fixed)
     rows = rows.with_columns_seq(amount_minor=pl.coalesce("requested_minor", "left"))
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
-    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal))
+    more = {} if unsent is None else {"unsent": unsent}
+    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **more)
 
 
 def _acts(place: Place, rows: pl.DataFrame) -> pl.Expr:

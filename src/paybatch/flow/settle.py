@@ -11,7 +11,7 @@ from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
 from paybatch.domain.few import FEW_ROWS, chosen, distinct, joined, nulls, without
-from paybatch.flow import filters
+from paybatch.flow import filters, verdicts
 from paybatch.flow.changes import added_up, changes_of, in_sequence
 from paybatch.flow.claim import acts_on_payment
 from paybatch.flow.describe import refusal
@@ -126,6 +126,7 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
     rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), payment_id="id")
     if "filtered_by" in rows.columns:
         rows = rows.with_columns_seq(**filters.told())
+    rows = verdicts.told(rows)
     made = rows.with_columns_seq(_amounts_of_new(kinds))
     outcomes = made.select_seq(_kept())
     return Settled(
@@ -147,7 +148,7 @@ def _settle_follow_ups(
     )
     rows, changes = in_sequence(placed), changes_of(frozenset(distinct(rows["act"])))
     after = changes.after(rows).with_columns_seq(_at(now)).with_columns_seq(_told(kinds))
-    outcomes = after.select_seq(_kept())
+    outcomes = verdicts.told(after).select_seq(_kept())
     return Settled(
         outcomes=outcomes,
         made=pl.DataFrame(),

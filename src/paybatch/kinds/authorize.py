@@ -23,7 +23,7 @@ KIND = Kind(
     group="New payments",
     verb=Verb.AUTHORIZE,
     subject=Subject.NEW_PAYMENT,
-    fields=(*columns.NEW_PAYMENT, *columns.SERIES, *columns.PURCHASE, columns.VOICE_APPROVAL_CODE),
+    fields=columns.TAKING,
     amount=AmountRule.POSITIVE,
     faults=(
         *interchange.FAULTS,
@@ -36,6 +36,7 @@ KIND = Kind(
         Fault(Reason.VALUE_NOT_ALLOWED, "card_number", pl.col("found_brand") == "bank"),
     ),
     effects=(NewPayment(amounts={"authorized": _approved}),),
+    reads=(columns.PARTIAL_APPROVAL,),
     transfers=(Transfer(Account.HOLD, Account.HOLD_CONTRA, _approved),),
     opposite="void",
     permission="authorize",

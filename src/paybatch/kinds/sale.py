@@ -24,10 +24,11 @@ KIND = Kind(
     group="New payments",
     verb=Verb.SALE,
     subject=Subject.NEW_PAYMENT,
-    fields=(*columns.NEW_PAYMENT, *columns.SERIES, *columns.PURCHASE, columns.VOICE_APPROVAL_CODE),
+    fields=columns.TAKING,
     amount=AmountRule.POSITIVE,
     faults=interchange.FAULTS,
     effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
+    reads=(columns.PARTIAL_APPROVAL,),
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),
