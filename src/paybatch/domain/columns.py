@@ -181,6 +181,16 @@ FORCE = Field(
     type=fields.TRUE_OR_FALSE,
     title="true: it is done with us even when the processor declines",
 )
+CAPTURE_MODE = Field(
+    name="capture_mode",
+    type=fields.choice("author_capture", "validation", "immediate"),
+    title="When it is captured: on its day, by a `capture`, or at once",
+)
+CAPTURE_DAY = Field(
+    name="capture_day",
+    type=fields.whole_number(0, 99),
+    title="Days until its capture; with validation: days in which it may be captured",
+)
 CUSTOMER_CODE = Field(name="customer_code", type=fields.text(25), title="The buyer's own code")
 COMMODITY_CODE = Field(
     name="commodity_code", type=fields.word(15), title="What kind of goods, for the whole order"
@@ -261,8 +271,9 @@ PURCHASE = (
     *(CUSTOMER_CODE, COMMODITY_CODE, DUTY, ORDER_DATE, REQUESTER_NAME, SHIP_FROM_POSTAL_CODE),
     *(TAX_EXEMPT_NUMBER, LINE_ITEMS),
 )
+TIMING = (CAPTURE_MODE, CAPTURE_DAY)
 # Kept for whoever wants them; most files have none, and then they cost nothing.
-RARE = (*SERIES, *PURCHASE, VOICE_APPROVAL_CODE, PARTIAL_APPROVAL)
+RARE = (*SERIES, *PURCHASE, *TIMING, VOICE_APPROVAL_CODE, PARTIAL_APPROVAL)
 TAKING = (*NEW_PAYMENT, *RARE)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)

@@ -53,15 +53,20 @@ class Fact(StrEnum):
     CARD_NAME = "card_name"  # a customer's identifier that stands for a card
     SCORE = "score"  # what a scoring service said
     NOTICE = "notice"  # a callback that is owed
+    DUE = "due"  # what the clock is to do with a payment, and on which day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A fact is kept; ``values`` are the columns of its table that the kind fills."""
+    """A fact is kept; ``values`` are the columns of its table that the kind fills.
+
+    Where no row has a value in any of the details that it is ``about``, none is looked for.
+    """
 
     fact: Fact
     values: Mapping[str, pl.Expr]
     when: pl.Expr = field(default_factory=lambda: pl.lit(value=True))
+    about: tuple[str, ...] = ()
 
 
 Effect = NewPayment | ChangePayment | Record

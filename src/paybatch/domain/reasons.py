@@ -117,6 +117,19 @@ class Reason(StrEnum):
         "a number of tax exemption stands only with tax_exempt true",
     )
 
+    CAPTURE_DAY_ALONE = (
+        "capture_day_alone",
+        "a capture_day stands only with the capture_mode author_capture or validation",
+    )
+    CAPTURE_AT_ONCE = (
+        "capture_at_once",
+        "an authorization is not captured at once: use the kind sale",
+    )
+    HOLD_NOT_AT_MEANS = (
+        "hold_not_at_means",
+        "a bank account cannot be held for a later capture",
+    )
+
     SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
     SUBJECT_SEVERAL = (
         "subject_several",

@@ -181,6 +181,8 @@ def _records(
     found = []
     for name in sorted(kinds):
         for each in registry.kinds()[name].records:
+            if each.about and not any(rows[detail].count() for detail in each.about):
+                continue
             own = rows.filter((pl.col("act") == name) & pl.col("is_approved") & each.when)
             if not own.is_empty():
                 connectors = {gate.id: gate.connector for gate in place.gates}
@@ -257,7 +259,7 @@ def _amounts_of_new(kinds: frozenset[str]) -> list[pl.Expr]:
         .then(pl.lit("filtered"))
         .otherwise(pl.lit("declined"))
         .alias("state"),
-        pl.col("kind").alias("origin"),
+        pl.col("act").alias("origin"),
         payout.alias("is_payout"),
         *(pl.lit(0, pl.Int64).alias(name) for name in zero),
         *(value.cast(pl.Int64).alias(name) for name, value in amounts.items()),

@@ -1,14 +1,17 @@
 """Authorize: reserve an amount on the payer's card, to be captured later.
 
 When: goods are shipped later, or the final amount is not known yet. The amount is held, not
-debited; a capture takes it, a void releases it.
+debited; a capture takes it, a void releases it. What nobody takes expires when its days are over.
+
+With the ``capture_mode`` author_capture the clock captures it when ``capture_day`` days have
+passed; with validation it expires when nobody captured it in so many days.
 
 Sources: filebatch ``authorize``; Commerce Web Services ``Authorize``; OPPWA ``PA``.
 """
 
 import polars as pl
 
-from paybatch.domain import columns, interchange
+from paybatch.domain import columns, interchange, timing
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
@@ -27,6 +30,8 @@ KIND = Kind(
     amount=AmountRule.POSITIVE,
     faults=(
         *interchange.FAULTS,
+        *timing.FAULTS,
+        timing.NOT_AT_ONCE,
         Fault(
             Reason.VALUE_NOT_ALLOWED,
             "account_number",
@@ -35,8 +40,8 @@ KIND = Kind(
         # A bank account that is named by its reference, or as a customer's means.
         Fault(Reason.VALUE_NOT_ALLOWED, "card_number", pl.col("found_brand") == "bank"),
     ),
-    effects=(NewPayment(amounts={"authorized": _approved}),),
-    reads=(columns.PARTIAL_APPROVAL,),
+    effects=(NewPayment(amounts={"authorized": _approved}), timing.put_off()),
+    reads=(columns.PARTIAL_APPROVAL, *columns.TIMING),
     transfers=(Transfer(Account.HOLD, Account.HOLD_CONTRA, _approved),),
     opposite="void",
     permission="authorize",

@@ -4,12 +4,15 @@ When: the goods are ready or the service is rendered. The amount is authorized a
 settled with the gate's next close of day. A processor may approve less than was asked for. A sale
 that the fraud score holds is captured when it is accepted (`accept_challenge`).
 
+With the ``capture_mode`` author_capture it is authorized now and captured by the clock when
+``capture_day`` days have passed; with validation it waits for a `capture`, and expires.
+
 Sources: filebatch ``sale``; Commerce Web Services ``AuthorizeAndCapture``; OPPWA ``DB``.
 """
 
 import polars as pl
 
-from paybatch.domain import columns, interchange
+from paybatch.domain import columns, interchange, timing
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
@@ -26,9 +29,10 @@ KIND = Kind(
     subject=Subject.NEW_PAYMENT,
     fields=columns.TAKING,
     amount=AmountRule.POSITIVE,
-    faults=interchange.FAULTS,
+    faults=(*interchange.FAULTS, *timing.FAULTS),
     effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
-    reads=(columns.PARTIAL_APPROVAL,),
+    reads=(columns.PARTIAL_APPROVAL, *columns.TIMING),
+    stands_for=lambda _: {"authorize": timing.is_held()},
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),

@@ -23,6 +23,7 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.CARD_NAME: (*_KEYS, "name_type", "name", "number_id", "expiry", "created_at"),
     Fact.SCORE: (*_KEYS, "number_id", "score", "band", "created_at"),
     Fact.NOTICE: (*_KEYS, "state", "created_at"),
+    Fact.DUE: (*_KEYS, "kind", "due_on", "created_at"),
 }
 
 
@@ -37,6 +38,7 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
         Fact.CARD_NAME: _SQL["copy_card_name"],
         Fact.SCORE: _SQL["copy_score"],
         Fact.NOTICE: _SQL["copy_notice"],
+        Fact.DUE: _SQL["copy_due"],
     }
     copy_in(connection, copies[fact], rows[FACT_COLUMNS[fact]])
 
