@@ -14,6 +14,8 @@ from paybatch.flow.call import Caller
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.payments import find_payments, view_payment
 from paybatch.flow.place import Place, find_place
+from paybatch.flow.preview import preview
+from paybatch.flow.receive import Request
 from paybatch.store import directory
 from tests_support import laws_hold, run
 
@@ -255,7 +257,18 @@ def test_a_call_may_put_its_capture_off(engine: Engine, place: Place) -> None:
 
 def test_a_preview_knows_what_is_put_off(engine: Engine, place: Place) -> None:
     text = HEADER + row("sale", "validation") + act("refund") + act("capture")
+    found = preview(engine, place, [text.encode()], Request(file_name="p.csv"))
+    assert [(each["line"], each["reason"]) for each in found.refused] == [(3, "status_not_allowed")]
     result = run(engine, place, text)
     assert result["outcome"].to_list() == ["approved", "rejected", "approved"]
-    refused = run(engine, place, text.replace(",p,", ",p2,"), policy="valid-rows")
-    assert refused["reason"].to_list() == [None, "status_not_allowed", None]
+
+
+def test_the_kept_details_stand_with_the_payment(engine: Engine, place: Place) -> None:
+    run(engine, place, HEADER + row("sale", "author_capture", "3"))
+    made = Caller(engine, place).call(
+        {"kind": "verify", "card_number": VISA, "card_expiry": "12/39", "initiator": "customer"}
+    )
+    keys = [find_payments(engine, [1], name)[0] for name in ("p", made["payment"])]
+    first, second = (view_payment(engine, key).details for key in keys)
+    assert first == {"capture_mode": "author_capture", "capture_day": "3"}
+    assert second == {}, "the text of a call is not kept"

@@ -156,4 +156,10 @@ def _with(replies: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
         *told,
         result=pl.coalesce("judged_result", "result"),
         approved_minor=pl.coalesce("judged_minor", "approved_minor"),
+        # What was reversed is approved no more.
+        approval_code=pl.when(
+            (pl.col("judged_result") == Result.DECLINED.value).fill_null(value=False)
+        )
+        .then(None)
+        .otherwise("approval_code"),
     ).drop("judged_result", "judged_minor", *(f"{name}_new" for name in earlier))

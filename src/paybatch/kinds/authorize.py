@@ -54,5 +54,15 @@ KIND = Kind(
             "card_expiry": "11/39",
             "reference": "order-2001",
         },
+        {
+            "amount_minor": "6400",
+            "currency": "USD",
+            "card_number": "4111111111111111",
+            "card_expiry": "12/39",
+            "reference": "order-2002",
+            "capture_mode": "author_capture",
+            "capture_day": "3",
+            "partial_approval": "not_allowed",
+        },
     ),
 )

@@ -64,5 +64,22 @@ KIND = Kind(
             "card_expiry": "12/39",
             "reference": "order-5001",
         },
+        {
+            "amount_minor": "2500",
+            "currency": "USD",
+            "card_number": "4111111111111111",
+            "card_expiry": "12/39",
+            "reference": "order-1003",
+            "initiator": "merchant",
+            "pattern": "instalment",
+            "instalment_number": "2",
+            "instalment_count": "4",
+            "scheme_transaction_id": "MCC4711",
+            "po_number": "PO-77",
+            "customer_code": "C-12",
+            "line_items": (
+                '[{"amount_minor":2500,"quantity":5,"unit_price_minor":500,"tax_included":true}]'
+            ),
+        },
     ),
 )

@@ -94,5 +94,5 @@ KIND = Kind(
     opposite=None,
     permission="void",
     risk=Risk.MARK,
-    samples=({"payment": "order-1001"},),
+    samples=({"payment": "order-1001"}, {"payment": "order-2001", "force": "true"}),
 )
