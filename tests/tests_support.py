@@ -14,7 +14,7 @@ from paybatch.store import ledger
 
 def run(engine: Engine, place: Place, text: str, **options: object) -> pl.DataFrame:
     """Run a file and give its result as a table of text."""
-    request = Request(file_name="test.csv", **options)  # type: ignore[arg-type] - options of Request
+    request = Request(file_name="test.csv", **options)  # type: ignore[arg-type]  # its options
     done = batches.run(engine, place, [text.encode()], request)
     assert done.state == "completed"
     target = io.BytesIO()

@@ -19,7 +19,14 @@ def test_a_healthy_house(cli: Cli, file: File) -> None:
     assert set(states(cli)) == {
         *("versions", "limits.file", "limits.open_files", "home.folder", "home.room"),
         *("database.server", "database.version", "database.safety", "database.schema"),
-        *("audit.chain", "keys.folder", "keys.bound", "blobs.store", "blobs.bound"),
+        *(
+            "audit.chain",
+            "gates.connectors",
+            "keys.folder",
+            "keys.bound",
+            "blobs.store",
+            "blobs.bound",
+        ),
     }
     assert "fail" not in states(cli).values()
 
@@ -92,3 +99,11 @@ def test_a_wrong_setting_is_a_sentence(cli: Cli, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PAYBATCH_THREADS", "many")
     done = cli("batch", "list")
     assert (done.code, "PAYBATCH_THREADS" in done.err) == (1, True)
+
+
+def test_a_connector_that_is_not_installed_is_told(cli: Cli, engine: Engine) -> None:
+    with engine.database.transaction() as connection:
+        connection.execute("UPDATE gate SET connector = 'elsewhere'")
+    done = cli("doctor")
+    assert done.code == 1
+    assert "connectors that are not installed: elsewhere" in " ".join(done.out.split())

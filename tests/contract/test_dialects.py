@@ -16,6 +16,7 @@ from paybatch.domain.report import CELL, REPORT_COLUMNS
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
 from paybatch.flow.receive import choose_dialect
+from paybatch.flow.sample import sample
 from paybatch.flow.texts import from_text, lay_out, to_fields, to_text
 from paybatch.store.public_ids import Shape
 
@@ -47,14 +48,11 @@ def test_declarations_name_what_exists(dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_sample_is_detected_and_approved(
-    engine: Engine, dialect: Dialect, run: Any, write: Any, sample_rows: Any
-) -> None:
-    rows = sample_rows(dialect.sample_kinds)
-    request = write(dialect, rows)
-    header = next(csv.reader(io.StringIO(request.decode())))
+def test_sample_is_detected_and_approved(engine: Engine, dialect: Dialect, run: Any) -> None:
+    request = sample(dialect.name)
+    header, *rows = csv.reader(io.StringIO(request))
     assert choose_dialect(header, None).name == dialect.name
-    result = run(dialect.name, request)
+    result = run(dialect.name, request.encode())
     assert result.columns == dialect.result_columns(header)
     assert result.height == len(rows)
     assert outcomes(engine) == dict.fromkeys(range(2, 2 + len(rows)), "approved")

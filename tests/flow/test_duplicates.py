@@ -14,7 +14,7 @@ from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import batch as batches
 from paybatch.flow import control
 from paybatch.flow.engine import Engine, load_batch, move
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, find_place
 from paybatch.flow.preview import preview
 from paybatch.flow.receive import Request, SeenBeforeError, receive
 from paybatch.flow.report import report
@@ -170,6 +170,27 @@ def test_a_key_of_an_earlier_file_is_replayed(engine: Engine, place: Place) -> N
     assert later["reason"].to_list() == [None, None, "key_conflict", None]
     assert later["result_payment"][1] == first["result_payment"][0]
     assert payments(engine) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("4111111111111111", "5555555555554444"),
+        ("12/39", "11/39"),
+        ("sale", "authorize"),
+        ("USD", "EUR"),
+        (",first,", ",second,"),
+    ],
+)
+def test_a_key_with_other_values_is_a_conflict(
+    engine: Engine, place: Place, old: str, new: str
+) -> None:
+    """Not a replay: the caller would take the answer for that of the new values."""
+    many = find_place(engine, "local", "demo", "many")
+    run(engine, many, sale("a", reference="first"))
+    result = run(engine, many, sale("a", reference="first").replace(old, new))
+    assert result["reason"].to_list() == ["key_conflict"]
+    assert payments(engine) == 1
 
 
 def test_a_key_of_a_follow_up_is_replayed_with_its_payment(engine: Engine, place: Place) -> None:

@@ -1,6 +1,7 @@
 """Secrets: no number and no CVV stands in clear in the database, the files or the logs."""
 
 import io
+import json
 import logging
 import random
 import re
@@ -13,12 +14,15 @@ import polars as pl
 import pytest
 
 from paybatch.flow import batch as batches
-from paybatch.flow import control
+from paybatch.flow import control, vault
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, find_place
-from paybatch.flow.receive import Request, receive
+from paybatch.flow.receive import Request, blob_name, receive
 from paybatch.flow.report import report
+from paybatch.flow.rounds import Work
+from paybatch.flow.work import work_chunk
 from paybatch.store import directory
+from paybatch.store import numbers as stored
 from paybatch.store.batches import Batch
 
 COLUMNS = (
@@ -158,7 +162,7 @@ def test_no_number_stands_in_clear_anywhere(
     caplog.set_level(logging.DEBUG)
     numbers = Numbers()
     small = replace(engine, settings=engine.settings.model_copy(update={"chunk_rows": 9}))
-    request = Request(file_name="secret.csv", policy=policy)
+    request = Request(file_name=f"order of {numbers.card()}.csv", policy=policy)
     done = batches.run(small, place, file_of(*rows_with(numbers)), request)
     assert done.state == ("completed" if policy == "valid-rows" else "refused")
     assert len(numbers.given) > 200
@@ -226,6 +230,43 @@ def test_a_batch_killed_before_work_still_sends_its_cvvs(
     assert done.state == "completed"
     assert answers(engine, done) == [*ANSWERS.values(), *ANSWERS.values(), None, None, None]
     assert nothing_is_kept(engine, done)
+
+
+def waiting_cvvs(engine: Engine, batch: Batch) -> dict[int, str]:
+    """Open the CVVs that the database still has, by their lines."""
+    assert batch.wrapped_key is not None
+    key = engine.keys.unwrap(batch.wrapped_key, blob_name(batch.id))
+    with engine.database.transaction() as connection:
+        blocks = stored.secrets_of_lines(connection, batch.id, (0, 1_000))
+    found: dict[int, str] = {}
+    for chunk, sealed, _ in blocks:
+        found |= json.loads(key.open(sealed, vault.secret_context(batch.id, chunk)))
+    return {int(line): cvv for line, cvv in found.items()}
+
+
+def test_a_cvv_goes_with_its_own_row(engine: Engine, place: Place) -> None:
+    """Not with the last row of its batch: the blocks of those that wait are written anew."""
+    given = [*ANSWERS, *ANSWERS]  # sales in one chunk, authorizations with captures in another
+    wanted = {line: cvv for line, cvv in enumerate(given, start=2) if cvv}
+    waiting = accepted(engine, place, cvv_rows())
+    assert waiting_cvvs(engine, waiting) == wanted
+    batch = batches.approve(engine, waiting)
+    assert batch.wrapped_key is not None
+    key = engine.keys.unwrap(batch.wrapped_key, blob_name(batch.id))
+    work = Work(engine=engine, batch=batch, place=place, key=key)
+    first = work_chunk(work)
+    with engine.database.transaction() as connection:
+        done = connection.execute("SELECT line FROM outcome JOIN operation USING (id)").fetchall()
+    assert first == len(done)
+    assert 0 < first < len(cvv_rows())
+    left = {line: cvv for line, cvv in wanted.items() if (line,) not in done}
+    assert waiting_cvvs(engine, batch) == left
+    assert 0 < len(left) < len(wanted)
+    work_chunk(work)
+    assert waiting_cvvs(engine, batch) == {}
+    done_batch = batches.go_on(engine, batch.id)
+    assert answers(engine, done_batch) == [*ANSWERS.values(), *ANSWERS.values(), None, None, None]
+    assert nothing_is_kept(engine, done_batch)
 
 
 @pytest.mark.parametrize(("hours", "is_sent"), [(1.9, True), (2.1, False)])

@@ -29,7 +29,10 @@ STOP_AFTER = re.compile("stop-after=0*[1-9][0-9]{0,8}")
 
 File = Annotated[str, typer.Argument(help="The file; - reads standard input.")]
 Dialect = Annotated[str | None, typer.Option(help="The file's language; default: found out.")]
-Kind = Annotated[str | None, typer.Option(help="The kind of rows that name none.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(help="The kind of rows that name none; also in the dialect's own word."),
+]
 Merchant = Annotated[str | None, typer.Option(help="Whose payments these are.")]
 Gate = Annotated[str | None, typer.Option(help="The gate of rows that name none.")]
 Results = Annotated[Path | None, typer.Option(help="Where the result goes.")]

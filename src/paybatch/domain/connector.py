@@ -124,3 +124,16 @@ class Connector:
     calls_in_flight: int = 1
     send: Send
     document: str = field(default="", compare=False)
+
+
+def not_installed(name: str) -> Connector:
+    """Give what stands for a connector that a gate names and nobody installed: it has no verbs."""
+    return Connector(
+        name=name,
+        title="not installed",
+        inline=True,
+        idempotent=False,
+        lookup=False,
+        verbs=frozenset(),
+        send=lambda _: iter(()),
+    )

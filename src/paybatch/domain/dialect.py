@@ -33,6 +33,7 @@ class Dialect:
         result: Report rows -> the result's cells as String columns, in their order.
         result_columns: Columns of a request file -> the header of its result.
         sample_kinds: Kinds that the format can carry; None = all of them.
+        samples: Rows of its sample file, by field name; none = those of the kinds it can carry.
         document: The manual page; the registry fills in the module's docstring.
     """
 
@@ -50,6 +51,7 @@ class Dialect:
     result: Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]
     result_columns: Callable[[Sequence[str]], list[str]]
     sample_kinds: frozenset[str] | None = None
+    samples: tuple[Mapping[str, str], ...] = ()
     document: str = field(default="", compare=False)
 
     def column_of(self, field_name: str) -> str:
@@ -58,3 +60,8 @@ class Dialect:
             if name == field_name:
                 return column
         return field_name
+
+    def kind_of(self, word: str) -> str:
+        """Give our name of a kind that a person calls by this dialect's word; else the word."""
+        plain = word.strip().lower().replace(" ", "_").replace("-", "_")
+        return self.words.get("kind", {}).get(plain, word)

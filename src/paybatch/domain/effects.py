@@ -69,4 +69,11 @@ class Record:
     about: tuple[str, ...] = ()
 
 
+def remark() -> Record:
+    """Give the effect that keeps a row's comment with its payment, where it has both."""
+    is_said = pl.col("comment").is_not_null() & pl.col("payment_id").is_not_null()
+    values = {"name": pl.lit("comment"), "text": pl.col("comment")}
+    return Record(fact=Fact.NOTE, values=values, when=is_said)
+
+
 Effect = NewPayment | ChangePayment | Record

@@ -103,6 +103,8 @@ class Kind:
         refusals: More exact reasons, tried before the status rule.
         fixed: Columns that the gate decides, whatever the row says.
         left: How much of the payment it may act on (over the payment's columns).
+        whole: How much a row without an amount means (over the payment's columns), where that is
+            less than what is left.
         whole_only: Whether it may only act on all that is left.
         reserves: The payment's column that is reserved while the call is under way.
         effects: What an approval changes.
@@ -111,7 +113,8 @@ class Kind:
         forced: Which rows are done with us also when the processor declines.
         reads: Those of its fields that the effects read; they come from the row's own text.
         stands_for: Kinds that it acts as, each with the test of the payment that chooses it (the
-            first that holds). Rules, verb, effects and transfers are theirs.
+            first that holds). Rules, verb, effects and transfers are theirs; facts that the kind
+            declares itself are kept beside theirs.
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
         transfers: What an approval moves in the ledger.
@@ -139,6 +142,7 @@ class Kind:
     refusals: Callable[[Capabilities], tuple[Fault, ...]] = _no_refusals
     fixed: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
     left: Callable[[Capabilities], pl.Expr] = _nothing
+    whole: Callable[[Capabilities], pl.Expr] | None = None
     whole_only: Callable[[Capabilities], bool] = _never
     reserves: str | None = None
     effects: tuple[Effect, ...] = ()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.effects import Fact, Record
 from paybatch.domain.fields import Field
 from paybatch.domain.kind import Fault
@@ -34,6 +35,11 @@ def one_subject(fields: Iterable[Field]) -> tuple[Fault, ...]:
         Fault(Reason.SUBJECT_MISSING, "payment", count == 0),
         Fault(Reason.SUBJECT_SEVERAL, "payment", count > 1),
     )
+
+
+def without_number(_: Capabilities) -> tuple[Fault, ...]:
+    """Give the refusal of payments that have no card or account, such as a bank transfer."""
+    return (Fault(Reason.MEANS_MISSING, "payment", pl.col("payment_number_id").is_null()),)
 
 
 def listing(*, is_listed: bool) -> Record:

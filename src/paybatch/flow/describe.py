@@ -142,7 +142,9 @@ def _where(layout: Layout, rows: pl.DataFrame, name: str) -> tuple[pl.Expr, pl.E
     if name == "kind":
         return pl.lit(layout.column_name(name)), shown(pl.col("kind_word"), None)
     group = _GROUPS.get(name, (name,))
-    usual = next((each for each in group if layout.place_of(each) is not None), name)
+    carried = [each for each in group if each in layout.dialect.columns.values()]
+    usual = next((each for each in group if layout.place_of(each) is not None), None)
+    usual = usual or next(iter(carried), name)
     column: list[pl.Expr] = []
     value: list[pl.Expr] = []
     for each in group:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from paybatch import __version__
+from paybatch import __version__, registry
 from paybatch.flow.engine import SCHEMA_VERSION, database_url
 from paybatch.settings import Settings
 from paybatch.store import embedded
@@ -176,6 +176,7 @@ def _database(facts: DatabaseFacts) -> Iterator[Finding]:
         "A crash can lose payments that were sent: switch it on in postgresql.conf." if off else "",
     )
     yield _schema(facts.schema_version)
+    yield _connectors(facts.connectors)
     yield Finding(
         "audit.chain",
         "fail" if facts.broken_seals else "ok",
@@ -183,6 +184,18 @@ def _database(facts: DatabaseFacts) -> Iterator[Finding]:
         if facts.broken_seals
         else "The audit trail is unbroken",
         "Somebody changed it: compare with a backup." if facts.broken_seals else "",
+    )
+
+
+def _connectors(named: tuple[str, ...]) -> Finding:
+    missing = [name for name in named if name not in registry.connectors()]
+    return Finding(
+        "gates.connectors",
+        "fail" if missing else "ok",
+        f"Gates name connectors that are not installed: {', '.join(missing)}"
+        if missing
+        else "Every gate's connector is installed",
+        "Install them; until then rows of these gates are rejected." if missing else "",
     )
 
 

@@ -30,6 +30,7 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns_seq(act=_acts(place, rows))
     pairs = rows.select_seq("act", "payment_gate_id").unique().drop_nulls().sort(pl.all())
     left: pl.Expr = pl.lit(None, pl.Int64)
+    whole: pl.Expr | None = None
     refusal: pl.Expr = pl.lit(None, pl.String)
     fixed: dict[str, pl.Expr] = {}
     unsent: pl.Expr | None = None
@@ -39,6 +40,8 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         capabilities = place.capabilities(gate_id)
         if kind.changes and kind.amount in WITH_AMOUNT:
             left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
+            if kind.whole is not None:
+                whole = pl.when(own).then(kind.whole(capabilities)).otherwise(whole)
         for column, value in kind.fixed(capabilities).items():
             as_written = pl.col(column) if column in rows.columns else pl.lit(None)
             fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
@@ -46,13 +49,26 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
             otherwise = pl.lit(value=False) if unsent is None else unsent
             unsent = pl.when(own).then(stays).otherwise(otherwise)
         refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
+    if rows["payment_gate_id"].null_count():
+        fixed = {**_unfixed(rows), **fixed}
     rows = rows.with_columns_seq(left=left, **fixed)
-    rows = rows.with_columns_seq(amount_minor=pl.coalesce("requested_minor", "left"))
+    meant = ["requested_minor", "left"] if whole is None else ["requested_minor", whole, "left"]
+    rows = rows.with_columns_seq(amount_minor=pl.coalesce(meant))
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
     more = {} if unsent is None else {"unsent": unsent}
     return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **more)
+
+
+def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:
+    """Give the columns that gates decide as nulls: rows without a payment have them too."""
+    found: dict[str, pl.Expr] = {}
+    for name in rows["act"].drop_nulls().unique():
+        for column, value in registry.kinds()[name].fixed(Capabilities()).items():
+            if column not in rows.columns:
+                found[column] = pl.when(pl.lit(value=False)).then(value)
+    return found
 
 
 def _acts(place: Place, rows: pl.DataFrame) -> pl.Expr:
@@ -107,7 +123,7 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
 def _amount_ladder(kind: Kind, capabilities: Capabilities) -> list[Fault]:
     amount, left = pl.col("amount_minor"), pl.col("left")
     return [
-        Fault(Reason.NOTHING_LEFT, "payment", left <= 0),
+        Fault(Reason.NOTHING_LEFT, "payment", (left <= 0) | (amount <= 0)),
         Fault(
             Reason.PARTIAL_NOT_SUPPORTED,
             "amount_minor",

@@ -12,17 +12,23 @@ from paybatch.store import payments
 from paybatch.store.public_ids import Shape
 
 
-def find_owners(engine: Engine, place: Place, texts: pl.DataFrame) -> pl.DataFrame:
+def find_owners(
+    engine: Engine, place: Place, texts: pl.DataFrame, shape: str = Shape.NATIVE
+) -> pl.DataFrame:
     """Add ``payment_id`` (Int64) and ``owner_id`` (Int32), the merchant whose payment it is.
 
     The id is null where the row names its payment by a reference, the owner also where the sender
-    may not act for it: such a payment looks unknown.
+    may not act for it: such a payment looks unknown. Ids are understood in our own shape and in
+    ``shape``, that of the file's dialect.
     """
     if "payment" not in texts.columns or not texts["payment"].count():
         none = nulls(["payment_id"], pl.Int64(), texts.height)
         return texts.hstack([*none, *nulls(["owner_id"], pl.Int32(), texts.height)])
     names = texts["payment"].fill_null("")
     ids = engine.public_ids.decode(names, "pay", Shape.NATIVE).alias("payment_id")
+    if shape != Shape.NATIVE:
+        theirs = engine.public_ids.decode(names, "pay", Shape(shape))
+        ids = ids.zip_with(ids.is_not_null(), theirs)
     return texts.hstack([ids, _owners(engine, place, ids)])
 
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.connector import Connector
+from paybatch.domain.connector import Connector, not_installed
 from paybatch.flow.engine import Engine
 from paybatch.store import directory
 from paybatch.store.directory import Gate
@@ -99,19 +99,14 @@ class Place:
         defaults = self.default_gates.items()
         return Modes(testing, [merchant for merchant, gate in defaults if gate in set(testing)])
 
-    @cached_property
-    def test_values(self) -> list[str]:
-        """The numbers that skip check-digit rules on gates in test mode."""
-        testing = {gate.connector for gate in self.gates if gate.mode == "test"}
-        return sorted({v for name in testing for v in registry.connectors()[name].test_values})
-
     def gate(self, gate_id: int) -> Gate:
         """Give a gate by its id."""
         return next(gate for gate in self.gates if gate.id == gate_id)
 
     def connector(self, gate_id: int) -> Connector:
-        """Give the connector of a gate."""
-        return registry.connectors()[self.gate(gate_id).connector]
+        """Give the connector of a gate; one that is not installed has no verbs."""
+        name = self.gate(gate_id).connector
+        return registry.connectors().get(name) or not_installed(name)
 
     def capabilities(self, gate_id: int) -> Capabilities:
         """Give what a gate can do."""

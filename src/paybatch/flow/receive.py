@@ -98,17 +98,23 @@ def open_file(
     Raises:
         FileRefused: It cannot be read as a whole.
     """
-    if request.kind is not None and request.kind not in registry.kinds():
-        raise RequestWrongError(
-            f"There is no kind {request.kind!r}; known: {', '.join(registry.kinds())}."
-        )
     opened = open_delimited(
         pieces,
         max_columns=engine.settings.columns_max,
         lines_per_block=rows_per_block,
     )
     dialect = choose_dialect(opened.names, request.dialect)
-    return opened, lay_out(dialect, opened.names, request.kind)
+    return opened, lay_out(dialect, opened.names, _kind_of(dialect, request.kind))
+
+
+def _kind_of(dialect: Dialect, word: str | None) -> str | None:
+    """Give the kind that a request names for a whole file: by our name, or the dialect's word."""
+    kind = None if word is None else dialect.kind_of(word)
+    if kind is None or kind in registry.kinds():
+        return kind
+    theirs = dialect.words.get("kind", {})
+    known = ", ".join(dict.fromkeys([*registry.kinds(), *theirs]))
+    raise RequestWrongError(f"There is no kind {word!r} in {dialect.name}; known: {known}.")
 
 
 def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Request) -> int:
@@ -130,7 +136,6 @@ def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
             "sender_id": place.sender_id,
             "merchant_id": place.merchant_id,
             "gate_id": place.gate_id,
-            "kind": request.kind,
             "file_name": _kept_name(request.file_name),
             "content_hash": counted.hasher.hexdigest(),
             "byte_count": byte_count,
@@ -215,6 +220,7 @@ def _description(engine: Engine, pieces: Iterator[bytes], request: Request) -> d
     shape = opened.shape
     return {
         "dialect": layout.dialect.name,
+        "kind": layout.kind,
         "columns": opened.names,
         "shape": {
             "encoding": shape.encoding,

@@ -148,8 +148,13 @@ def _means_faults(table: _Table) -> Iterator[Fault]:
     yield from _fault(Reason.MEANS_SEVERAL, "card_number", pays, means.several_of(MEANS_COLUMNS))
     yield from _fault(Reason.MEANS_INCOMPLETE, "card_expiry", card, table.missing("card_expiry"))
     yield from _fault(Reason.MEANS_INCOMPLETE, "card_cvv", card, table.missing("card_cvv"), strict)
+    by_name = both(pays, table.given("found_brand"), pl.col("found_brand") != "bank")
     for name in ("routing_number", "account_type", "sec_code"):
         yield from _fault(Reason.MEANS_INCOMPLETE, name, account, table.missing(name))
+        is_card = either(card, by_name)
+        alone = table.missing("account_number")  # else the two numbers are told
+        yield from _fault(Reason.MEANS_SEVERAL, name, is_card, alone, table.given(name))
+    yield from _fault(Reason.MEANS_SEVERAL, "card_cvv", account, table.given("card_cvv"))
     which = both(pays, either(table.given("means_rank"), table.given("means_type")))
     yield from _fault(Reason.MEANS_INCOMPLETE, "customer", which, table.missing("customer"))
     yield from _fault(

@@ -36,6 +36,8 @@ def sample(name: str) -> str:
         known = ", ".join([*registry.kinds(), *registry.dialects()])
         raise SampleUnknownError(f"There is no kind or dialect {name!r}; known: {known}.")
     dialect = registry.dialects()[name]
+    if dialect.samples:
+        return written(dialect, [dict(row) for row in dialect.samples])
     carried = [
         kind
         for kind in registry.kinds().values()

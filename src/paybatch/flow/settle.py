@@ -179,11 +179,13 @@ def _records(
 ) -> list[tuple[Fact, pl.DataFrame]]:
     """Give the facts that approved rows leave behind."""
     found = []
-    for name in sorted(kinds):
+    asked = {name for name in rows["kind"].unique() if registry.kinds()[name].records}
+    for name in sorted(asked | kinds):
+        is_own = (pl.col("act") == name) | (pl.col("kind") == name)
         for each in registry.kinds()[name].records:
             if each.about and not any(rows[detail].count() for detail in each.about):
                 continue
-            own = rows.filter((pl.col("act") == name) & pl.col("is_approved") & each.when)
+            own = rows.filter(is_own & pl.col("is_approved") & each.when)
             if not own.is_empty():
                 connectors = {gate.id: gate.connector for gate in place.gates}
                 named = chosen(own["gate_id"], connectors, pl.String()).alias("connector")

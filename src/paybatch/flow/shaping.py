@@ -80,7 +80,9 @@ def shaped(origin: Origin, values: pl.DataFrame) -> pl.DataFrame:
         surcharge_minor=pl.col("surcharge_minor_value"),
         tip_minor=pl.col("tip_minor_value"),
         shipping_minor=pl.col("shipping_minor_value"),
-        bank_code=pl.coalesce("routing_number", "found_bank_code"),
+        bank_code=pl.when(pl.col("brand") == "bank").then(
+            pl.coalesce("routing_number", "found_bank_code")
+        ),
         final=pl.col("final_value"),
         has_secret=pl.col("card_cvv").is_not_null() & pl.col("reason").is_null(),
         created_at=pl.lit(origin.now.isoformat()),

@@ -77,7 +77,7 @@ def _unread(given: frozenset[str], height: int) -> list[pl.Series]:
 @cache
 def _read(given: frozenset[str]) -> list[pl.Expr]:
     """Read every value that stands in one column; ``given`` columns have any."""
-    found = [_minor(name).alias(f"{name}_value") for name in PARTS if name in given]
+    found = [_part(name, given).alias(f"{name}_value") for name in PARTS if name in given]
     found.append(pl.coalesce("currency", "gate_currency").alias("currency_code"))
     if "card_expiry" in given:
         found.append(fields.EXPIRY.read(pl.col("card_expiry")).alias("expiry"))
@@ -201,18 +201,21 @@ def _requested(given: frozenset[str]) -> pl.Expr:
     if "amount" in given:
         found.append(money.minor_from_decimal(pl.col("amount"), pl.col("exponent")))
     if "base_amount_minor" in given:
-        found.append(_minor("base_amount_minor") + _surcharge() + _tax())
+        added = [pl.col(f"{name}_value").fill_null(0) for name in _EXEMPTIONS]
+        found.append(_minor("base_amount_minor") + pl.sum_horizontal(added))
     return pl.coalesce(found).alias("requested_minor")
 
 
-def _surcharge() -> pl.Expr:
-    exempt = (pl.col("surcharge_exempt") == "true").fill_null(value=False)
-    return pl.when(exempt).then(0).otherwise(pl.col("surcharge_minor_value").fill_null(0))
+# What a base amount grows by, and the column that says that it does not.
+_EXEMPTIONS = {"surcharge_minor": "surcharge_exempt", "tax_minor": "tax_exempt"}
 
 
-def _tax() -> pl.Expr:
-    exempt = (pl.col("tax_exempt") == "true").fill_null(value=False)
-    return pl.when(exempt).then(0).otherwise(pl.col("tax_minor_value").fill_null(0))
+def _part(name: str, given: frozenset[str]) -> pl.Expr:
+    """Read a part of the amount; one that a base amount is exempt of is none."""
+    if name not in _EXEMPTIONS or "base_amount_minor" not in given:
+        return _minor(name)
+    exempt = pl.col("base_amount_minor").is_not_null() & (pl.col(_EXEMPTIONS[name]) == "true")
+    return pl.when(exempt.fill_null(value=False)).then(0).otherwise(_minor(name))
 
 
 def _masked(given: frozenset[str]) -> pl.Expr:

@@ -41,9 +41,17 @@ _NUMBER = pl.coalesce(
 ).alias("number")
 
 
+_IS_BANK = pl.col("account_number").is_not_null()
+
+
 def _keep_new(engine: Engine, rows: pl.DataFrame, keys: set[tuple[int, str]]) -> None:
     distinct = rows.select_seq(
-        "merchant_id", "number", "id", "brand", "masked", bank_code="routing_number"
+        "merchant_id",
+        "number",
+        "id",
+        "brand",
+        "masked",
+        bank_code=pl.when(_IS_BANK).then("routing_number"),
     ).unique(["merchant_id", "id"])
     pairs = zip(distinct["merchant_id"].to_list(), distinct["id"].to_list(), strict=True)
     fresh = distinct.filter(pl.Series([pair in keys for pair in pairs])).drop_nulls("number")

@@ -8,6 +8,7 @@ Source: ConnPay Blacklist.
 """
 
 from paybatch.domain import columns, lists
+from paybatch.domain.effects import remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.payment import Status
 
@@ -21,8 +22,9 @@ KIND = Kind(
     amount=AmountRule.NONE,
     faults=lists.one_subject(columns.LISTED),
     statuses=lambda _: frozenset(Status),
-    effects=(lists.listing(is_listed=True),),
-    reads=(columns.EMAIL, columns.CUSTOMER_IP, columns.BIN, columns.LEVEL),
+    refusals=lists.without_number,
+    effects=(lists.listing(is_listed=True), remark()),
+    reads=(columns.EMAIL, columns.CUSTOMER_IP, columns.BIN, columns.LEVEL, columns.COMMENT),
     waits_for_all=True,
     opposite="unblacklist",
     permission="list",

@@ -11,7 +11,7 @@ import polars as pl
 
 from paybatch.domain import columns, payment
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.effects import ChangePayment
+from paybatch.domain.effects import ChangePayment, remark
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
@@ -55,7 +55,9 @@ KIND = Kind(
             amounts={"released": _approved},
             state=pl.when(payment.kept() == 0).then(pl.lit("expired")),
         ),
+        remark(),
     ),
+    reads=(columns.COMMENT,),
     transfers=(Transfer(Account.HOLD_CONTRA, Account.HOLD, _approved),),
     opposite=None,
     permission="void",

@@ -10,7 +10,7 @@ import polars as pl
 
 from paybatch.domain import columns, payment
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.effects import ChangePayment, Fact, Record
+from paybatch.domain.effects import ChangePayment, Fact, Record, remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
@@ -39,8 +39,9 @@ KIND = Kind(
             fact=Fact.NOTE,
             values={"name": pl.lit("transfer_received"), "text": pl.col("bank_reference")},
         ),
+        remark(),
     ),
-    reads=(columns.BANK_REFERENCE,),
+    reads=(columns.BANK_REFERENCE, columns.COMMENT),
     transfers=(
         Transfer(
             Account.RECEIVABLE, Account.MERCHANT, pl.when(~pl.col("is_payout")).then(_captured)

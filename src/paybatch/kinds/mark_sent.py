@@ -8,7 +8,7 @@ Source: ConnPay PIPO Mark Sent.
 import polars as pl
 
 from paybatch.domain import columns
-from paybatch.domain.effects import ChangePayment, Fact, Record
+from paybatch.domain.effects import ChangePayment, Fact, Record, remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.payment import Status
 
@@ -28,8 +28,9 @@ KIND = Kind(
             fact=Fact.NOTE,
             values={"name": pl.lit("transfer_sent"), "text": pl.col("bank_reference")},
         ),
+        remark(),
     ),
-    reads=(columns.BANK_REFERENCE,),
+    reads=(columns.BANK_REFERENCE, columns.COMMENT),
     opposite=None,
     permission="transfer",
     risk=Risk.MARK,

@@ -10,12 +10,13 @@ import polars as pl
 
 from paybatch.domain import columns
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import NewPayment
+from paybatch.domain.effects import NewPayment, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
 
 _approved = pl.col("approved_minor")
+_held = pl.when(is_challenged()).then(_approved).otherwise(0)
 _good = frozenset(
     {
         Status.CAPTURED,
@@ -37,8 +38,11 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.POSITIVE,
     statuses=lambda _: _good,
-    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved}),),
-    transfers=(Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved),),
+    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
+    transfers=(
+        Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
+        Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),
+    ),
     opposite="void",
     permission="sale",
     risk=Risk.TAKES,

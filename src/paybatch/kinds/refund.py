@@ -1,7 +1,8 @@
 """Refund: give back a captured payment, or a part of it, to the payer.
 
 When: goods come back. Several partial refunds are allowed up to what was captured; some gates
-refund settled payments only, some allow a little more than was captured, also in a further refund.
+refund settled payments only, some allow a little more than was captured, also in a further refund;
+without an amount never more is given than was taken.
 A credit gave money away already and cannot be refunded. What is charged back or returned is with
 the payer already and counts as given back.
 
@@ -42,6 +43,11 @@ def _left(capabilities: Capabilities) -> pl.Expr:
     return ceiling - payment.given_back() - pl.col("reserved_refund")
 
 
+def _whole(_: Capabilities) -> pl.Expr:
+    """Give what was taken and is not given back: an excess is given to those only who name it."""
+    return payment.kept() - payment.given_back() - pl.col("reserved_refund")
+
+
 KIND = Kind(
     name="refund",
     title="Refund",
@@ -54,6 +60,7 @@ KIND = Kind(
     statuses=_statuses,
     refusals=_refusals,
     left=_left,
+    whole=_whole,
     reserves="reserved_refund",
     effects=(ChangePayment(amounts={"refunded": _approved}),),
     transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),

@@ -9,7 +9,7 @@ Source: ConnPay Resend Callbacks.
 import polars as pl
 
 from paybatch.domain import columns, payment
-from paybatch.domain.effects import Fact, Record
+from paybatch.domain.effects import Fact, Record, remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 
 KIND = Kind(
@@ -22,7 +22,8 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.NONE,
     statuses=lambda _: payment.KNOWN,
-    effects=(Record(fact=Fact.NOTICE, values={"state": pl.lit("queued")}),),
+    effects=(Record(fact=Fact.NOTICE, values={"state": pl.lit("queued")}), remark()),
+    reads=(columns.COMMENT,),
     opposite=None,
     permission="mark",
     risk=Risk.MARK,

@@ -11,6 +11,7 @@ import polars as pl
 
 from paybatch.domain import columns, payment
 from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.effects import remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 
 
@@ -27,9 +28,11 @@ KIND = Kind(
     group="Follow-ups",
     verb=None,
     subject=Subject.PAYMENT,
-    fields=columns.FOLLOW_UP,
+    fields=(*columns.FOLLOW_UP, columns.COMMENT),
     required=frozenset({"payment"}),
     amount=AmountRule.LEFT,
+    effects=(remark(),),
+    reads=(columns.COMMENT,),
     stands_for=_stands_for,
     opposite=None,
     permission="refund",

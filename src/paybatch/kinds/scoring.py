@@ -10,7 +10,7 @@ import polars as pl
 
 from paybatch.domain import columns, lists, payment
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import Fact, Record
+from paybatch.domain.effects import Fact, Record, remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.text import filled
 
@@ -35,6 +35,7 @@ KIND = Kind(
     amount=AmountRule.NONE,
     faults=lists.one_subject(_fields),
     statuses=lambda _: payment.KNOWN,
+    refusals=lists.without_number,
     reserves="reserved_refund",
     effects=(
         Record(
@@ -45,7 +46,9 @@ KIND = Kind(
                 "band": _band,
             },
         ),
+        remark(),
     ),
+    reads=(columns.COMMENT,),
     tells=filled("score {}: {} risk", _score, _band),
     opposite=None,
     permission="list",

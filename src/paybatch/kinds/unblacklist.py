@@ -7,6 +7,7 @@ Source: ConnPay Blacklist; the way back is our own.
 """
 
 from paybatch.domain import columns, lists
+from paybatch.domain.effects import remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.payment import Status
 
@@ -20,8 +21,9 @@ KIND = Kind(
     amount=AmountRule.NONE,
     faults=lists.one_subject(columns.LISTED),
     statuses=lambda _: frozenset(Status),
-    effects=(lists.listing(is_listed=False),),
-    reads=(columns.EMAIL, columns.CUSTOMER_IP, columns.BIN, columns.LEVEL),
+    refusals=lists.without_number,
+    effects=(lists.listing(is_listed=False), remark()),
+    reads=(columns.EMAIL, columns.CUSTOMER_IP, columns.BIN, columns.LEVEL, columns.COMMENT),
     waits_for_all=True,
     opposite="blacklist",
     permission="list",

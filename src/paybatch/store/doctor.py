@@ -27,6 +27,7 @@ class DatabaseFacts:
         blob_store_id: The same for the blob store.
         size_bytes: What it takes on the server's disk.
         broken_seals: Events of the audit trail that do not fit their chain.
+        connectors: Those that gates name.
     """
 
     settings: dict[str, str]
@@ -35,6 +36,7 @@ class DatabaseFacts:
     blob_store_id: str | None = None
     size_bytes: int = 0
     broken_seals: int = 0
+    connectors: tuple[str, ...] = ()
 
 
 def examine(url: str) -> DatabaseFacts:
@@ -67,4 +69,5 @@ def _facts(connection: Connection[Row]) -> DatabaseFacts:
         blob_store_id=blob_store_id,
         size_bytes=int(connection.execute(_SQL["room"]).fetchall()[0][0]),
         broken_seals=len(directory.broken_seals(connection)),
+        connectors=tuple(str(row[0]) for row in connection.execute(_SQL["connectors"]).fetchall()),
     )

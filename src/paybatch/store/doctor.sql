@@ -9,3 +9,7 @@ SELECT key_set_id, blob_store_id FROM installation;
 -- name: room
 -- The bytes of this database.
 SELECT pg_database_size(current_database());
+
+-- name: connectors
+-- The connectors that gates name.
+SELECT DISTINCT connector FROM gate ORDER BY connector;

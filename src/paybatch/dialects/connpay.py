@@ -1,0 +1,183 @@
+"""Connpay: a CSV of order ids for the batch operations of ConnPay (Payneteasy's white labels).
+
+One operation for the whole file (``--kind reversal``), or one for each row in a column
+``operation``. Words are ConnPay's (``reversal``, ``add_comment``, ``mark_sent``); our own names of
+kinds are understood too. ``order_id`` names the payment: by the ``paynet-order-id`` of a result, by
+our own id, or by the merchant's own order id (``client_orderid``). The ids of one file may belong
+to several merchants of the sender. A file may hold nothing but ``order_id``: without an amount all
+that is left is meant. Amounts are major units with a dot and all the currency's digits (10.50).
+
+ConnPay publishes the operations, not the layouts of their files; the columns are inferred from its
+API and screens, and ours to decide. Sales name their means by ``card-ref-id``; ``card-expiry``
+(MM/YY) goes with ``credit-card-number``. ``endpoint_id`` is the gate. ``status`` is kept with the
+row and given back, and nothing follows from it: a dispute goes on by its ``stage``.
+
+The result is the input without numbers and CVVs, with the outcome behind it: ``result_status`` in
+ConnPay's words (approved, declined, filtered, error, processing, unknown), ``result_outcome`` and
+``result_reason`` in ours, ``result_message``, ``paynet-order-id`` (the payment) and
+``serial-number`` (this operation). They have names of their own, for ``status`` and ``outcome`` are
+columns of requests, and are passed over when a result is sent in again.
+
+Sources: ConnPay manager manual, Tools, Batch operations; Payneteasy API commands (statuses).
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from paybatch.domain.connector import Response
+from paybatch.domain.dialect import Dialect
+from paybatch.domain.reasons import Reason
+from paybatch.domain.report import cell
+
+_COLUMNS = {
+    "operation": "kind",
+    "order_id": "payment",
+    "client_orderid": "reference",
+    "endpoint_id": "gate",
+    "merchant_login": "merchant",
+    "amount": "amount",
+    "currency": "currency",
+    "final": "final",
+    "comment": "comment",
+    "order_desc": "description",
+    "date": "happened_on",
+    "due_date": "due_on",
+    "reason_code": "reason_code",
+    "arn": "arn",
+    "stage": "stage",
+    "status": "",
+    "document": "document",
+    "alert_id": "alert_id",
+    "outcome": "alert_outcome",
+    "bank_reference": "bank_reference",
+    "card-ref-id": "card_reference",
+    "credit-card-number": "card_number",
+    "card-expiry": "card_expiry",
+    "cvv2": "card_cvv",
+    "email": "email",
+    "ipaddress": "customer_ip",
+    "bin": "bin",
+    "level": "level",
+}
+
+_KINDS = {
+    # ConnPay's word first: samples are written with it.
+    "sale": "sale",
+    "sale_with_card_reference_id": "sale",
+    "preauth": "authorize",
+    "account_verification": "verify",
+    "capture": "capture",
+    "cancel": "void",
+    "reversal": "reverse",
+    "refund": "refund",
+    "chargeback": "chargeback",
+    "dispute": "chargeback_reversal",
+    "upload_chargebacks_info": "chargeback_info",
+    "retrieval": "retrieval",
+    "ethoca_alerts_update": "alert_update",
+    "fraud": "fraud",
+    "blacklist": "blacklist",
+    "add_comment": "comment",
+    "add_comment_to_transactions": "comment",
+    "resend_callbacks": "resend_callback",
+    "scoring": "scoring",
+    "mark_sent": "mark_sent",
+    "pipo_mark_sent": "mark_sent",
+    "mark_received": "mark_received",
+    "pipo_mark_received": "mark_received",
+}
+_OURS = {kind: kind for kind in (*_KINDS.values(), "unblacklist", "transfer_create")}
+
+_STATUSES = {
+    "approved": "approved",
+    "declined": "declined",
+    "rejected": "error",
+    "failed": "error",
+    "cancelled": "error",
+    "queued": "processing",
+    "sending": "processing",
+}
+_LISTED = [Reason.NUMBER_LISTED, Reason.BIN_LISTED, Reason.EMAIL_LISTED, Reason.IP_LISTED]
+
+
+def _status() -> pl.Expr:
+    """Give ConnPay's word for how an operation stands; what its fraud score holds goes on."""
+    state, reason, response = pl.col("state"), pl.col("reason"), pl.col("response")
+    return (
+        pl.when((state == "rejected") & reason.is_in([each.value for each in _LISTED]))
+        .then(pl.lit("filtered"))
+        .when((state == "approved") & (response == Response.CHALLENGED.value))
+        .then(pl.lit("processing"))
+        .otherwise(state.replace_strict(_STATUSES, default="unknown", return_dtype=pl.String))
+    )
+
+
+_not_approved = pl.when(pl.col("state") != "approved")
+_RESULT = {
+    "result_status": _status(),
+    "result_outcome": pl.col("state"),
+    "result_reason": pl.col("reason"),
+    "result_message": pl.coalesce("message", _not_approved.then(pl.col("processor_text"))),
+    "paynet-order-id": pl.col("payment"),
+    "serial-number": pl.col("operation"),
+    "approval-code": pl.col("approval_code"),
+}
+
+
+def _given(request: Sequence[str]) -> list[str]:
+    """Give the request's own columns, without those of an earlier result."""
+    return [name for name in request if name not in _RESULT]
+
+
+def _result(rows: pl.DataFrame, request: Sequence[str]) -> pl.DataFrame:
+    kept = [cell(name).alias(name) for name in _given(request)]
+    return rows.select_seq(*kept, *(value.alias(name) for name, value in _RESULT.items()))
+
+
+def _card(number: str, reference: str, operation: str = "sale") -> dict[str, str]:
+    means = {"card_number": number, "card_expiry": "12/39"}
+    return {"kind": operation, "reference": reference, "amount_minor": "1250", **means}
+
+
+def _on(payment: str, kind: str, **more: str) -> dict[str, str]:
+    return {"kind": kind, "payment": payment, **more}
+
+
+_SAMPLES = (
+    *(_card("4111111111111111", f"order-{number}") for number in (1, 2, 3)),
+    _card("5555555555554444", "order-4", "authorize"),
+    _card("5555555555554444", "order-5", "authorize"),
+    {"kind": "transfer_create", "reference": "order-6", "amount_minor": "80000"},
+    _on("order-1", "reverse", amount_minor="250", comment="one article came back"),
+    _on("order-1", "comment", comment="the payer called"),
+    _on("order-2", "chargeback", reason_code="10.4", happened_on="2026-11-20", arn="74537604221"),
+    _on("order-2", "chargeback_info", stage="inquiry", due_on="2026-12-15"),
+    _on("order-2", "chargeback_reversal", comment="won"),
+    _on("order-3", "retrieval", reason_code="30", document="ticket-3.pdf"),
+    _on("order-3", "alert_update", alert_id="EA-77", alert_outcome="stopped"),
+    _on("order-3", "fraud", comment="the holder denies it"),
+    _on("order-3", "scoring"),
+    _on("order-3", "resend_callback"),
+    _on("order-4", "capture", amount_minor="1000"),
+    _on("order-5", "void"),
+    _on("order-6", "mark_sent", bank_reference="F7-2211"),
+    _on("order-6", "mark_received"),
+    _on("order-3", "blacklist", comment="see the fraud mark"),
+)
+
+DIALECT = Dialect(
+    name="connpay",
+    title="Order ids for ConnPay's batch operations",
+    source="ConnPay manager manual, Batch operations; the columns are ours",
+    columns=_COLUMNS | dict.fromkeys(_RESULT, ""),
+    required=frozenset(),
+    marks=frozenset({"order_id", "client_orderid", "endpoint_id", "card-ref-id"}),
+    words={"kind": _KINDS | {name: name for name in _OURS if name not in _KINDS}},
+    id_shape="base32_20",
+    quote_all=False,
+    result=_result,
+    result_columns=lambda request: [*_given(request), *_RESULT],
+    sample_kinds=frozenset(_KINDS.values()),
+    samples=tuple({"currency": "USD", **row} if "amount_minor" in row else row for row in _SAMPLES),
+)
