@@ -13,7 +13,7 @@ from paybatch.flow.place import Place, find_place
 from tests_support import run
 
 SANDBOX = registry.connectors()["sandbox"]
-TEXTS = ("test_value", "payment_test_value", "bank_code", "cvv", "billing_postal_code")
+TEXTS = ("test_value", "payment_test_value", "bank_code", "cvv", *sorted(SANDBOX.wants))
 TRIGGERS: list[dict[str, Any]] = [
     {"test_value": "4000000000000002"},
     {"test_value": "4000000000000051"},

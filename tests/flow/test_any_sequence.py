@@ -23,7 +23,7 @@ from tests_support import laws_hold
 USUAL_EXAMPLES = 12
 EXAMPLES = int(os.environ.get("PAYBATCH_TEST_EXAMPLES", USUAL_EXAMPLES))
 MAKERS = [SALE, HOLD, CREDIT, BANK_SALE, TRANSFER, {**SALE, **HELD}, {**HOLD, **HELD}]
-MAKERS += [{**TRANSFER, "transfer_direction": "out"}]
+MAKERS += [{**TRANSFER, "transfer_direction": "out"}, HOLD, HOLD]  # a hold is soon closed
 _files = count(1)
 
 

@@ -278,6 +278,8 @@ class Model:
         self.move(payment.gate, "hold_contra", "hold", amount + rest)
 
     def void_refused(self, payment: Payment, can: dict[str, Any]) -> str | None:
+        if payment.status == "voided":
+            return "cancelled_already"
         if payment.held == 0 and 0 < payment.settled >= payment.kept:
             return "settled_already"
         allowed = {"authorized", "partially_captured", "partially_refunded"}

@@ -89,6 +89,7 @@ def _object(engine: Engine, view: PaymentView) -> dict[str, Any]:
         "line": values["line"],
         "created_at": values["created_at"],
         "amounts": {name: values[name] for name in AMOUNTS},
+        "details": view.details,
         "operations": [_operation(engine, each) for each in view.operations],
     }
 
@@ -117,6 +118,7 @@ def _show(engine: Engine, view: PaymentView) -> None:
             "Means": " ".join(filter(None, (told["brand"], told["masked"]))) or None,
             "Made (UTC)": told["created_at"],
             "Business day": told["business_day"],
+            **{name.replace("_", " ").capitalize(): text for name, text in view.details.items()},
         }
     )
     amounts = [

@@ -12,6 +12,8 @@ ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are return
 Amounts that end in 50200 decline; 50201 do not honor; 50202 insufficient funds; 50203 exceeds
 limit; 50204 invalid transaction; 50220 invalid amount; 50400 is an error of the processor.
 
+A voice approval code approves whatever would decline, and is answered as the approval's code.
+
 Source: 123checkout, test data; the amounts are our own.
 """
 
@@ -78,7 +80,7 @@ def _response() -> pl.Expr:
     refused_refund = (verb == "refund") & (pl.col("payment_test_value") == _REFUNDS_DECLINE)
     half = (value == _HALF) & verb.is_in(["sale", "authorize"])
     return (
-        pl.when(_IS_LIVE)
+        pl.when(_IS_LIVE | pl.col("voice_approval_code").is_not_null())
         .then(pl.lit(Response.APPROVED.value))
         .when(takes & value.is_in(list(_CARDS)))
         .then(value.replace_strict(_CARDS, default=None, return_dtype=pl.String))
@@ -126,7 +128,9 @@ def _answer() -> list[pl.Expr]:
         response,
         response.replace_strict(codes, return_dtype=pl.String).alias("processor_code"),
         response.replace_strict(texts, return_dtype=pl.String).alias("processor_text"),
-        pl.when(approved).then(pl.lit("TAS") + _number()).alias("approval_code"),
+        pl.when(approved)
+        .then(pl.coalesce("voice_approval_code", pl.lit("TAS") + _number()))
+        .alias("approval_code"),
         pl.when(pl.col("bank_code").is_null())  # addresses are checked for cards only
         .then(_answered("billing_postal_code", _POSTAL_CODES, "Y"))
         .alias("avs_result"),
@@ -162,7 +166,10 @@ def _approval() -> list[pl.Expr]:
 
 
 def _triggers_nothing(calls: pl.DataFrame) -> bool:
-    named = ("test_value", "payment_test_value", "bank_code", "billing_postal_code", "cvv")
+    named = (
+        *("test_value", "payment_test_value", "bank_code", "billing_postal_code", "cvv"),
+        "voice_approval_code",
+    )
     if any(calls[name].count() for name in named):
         return False
     return not has_any(calls["amount_minor"] % _AMOUNT_ENDS, _AMOUNTS)
@@ -183,7 +190,7 @@ CONNECTOR = Connector(
     idempotent=True,
     lookup=False,
     verbs=frozenset(Verb),
-    wants=frozenset({"billing_postal_code"}),
+    wants=frozenset({"billing_postal_code", "voice_approval_code"}),
     test_values={
         **{number: response.value for number, response in _CARDS.items()},
         **_ROUTING,

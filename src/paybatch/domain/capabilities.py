@@ -4,7 +4,12 @@ Products differ exactly here: FluidPay refunds settled payments only, OPPWA capt
 validates once, OPPWA captures many times.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_DAYS = re.compile(r"([a-z]+):([1-9][0-9]{0,2})")
+_DAYS_OF_OTHERS = 28
 
 
 class Capabilities(BaseModel):
@@ -33,7 +38,31 @@ class Capabilities(BaseModel):
     cvv_required: bool = Field(
         default=False, description="A new payment by card number needs its CVV."
     )
+    no_reversal_brands: frozenset[str] = Field(
+        default=frozenset({"amex"}),
+        description="Brands whose authorization cannot be reversed: a void closes it with us.",
+    )
+    hold_days: frozenset[str] = Field(
+        default=frozenset({"amex:30", "maestro:7", "other:28"}),
+        description="How many days a hold lasts, as brand:days; `other` is for all that are left.",
+    )
     zero_authorization_brands: frozenset[str] = Field(
         default=frozenset({"visa", "mastercard"}),
         description="Brands that take an authorization of zero (CWS: not AmEx, not Discover).",
     )
+
+    @field_validator("hold_days")
+    @classmethod
+    def _are_days(cls, told: frozenset[str]) -> frozenset[str]:
+        brands = [each.partition(":")[0] for each in told]
+        if not all(map(_DAYS.fullmatch, told)) or len(set(brands)) < len(brands):
+            raise ValueError("write each brand once, as brand:days, from 1 to 999 days")
+        return told
+
+    @property
+    def days_by_brand(self) -> dict[str, int]:
+        """How many days a hold lasts, by brand; ``other`` is always there."""
+        told = {
+            brand: int(days) for brand, _, days in (each.partition(":") for each in self.hold_days)
+        }
+        return {"other": _DAYS_OF_OTHERS, **told}

@@ -5,6 +5,8 @@ Their names are those of the native dialect. Other dialects give them other name
 
 from paybatch.domain import fields
 from paybatch.domain.fields import Field
+from paybatch.domain.line_items import LINE_ITEMS_JSON
+from paybatch.domain.reasons import Reason
 
 KIND = Field(name="kind", type=fields.word(40), title="What to do; see `paybatch kinds`")
 MERCHANT = Field(name="merchant", type=fields.word(64), title="Whose money it is")
@@ -181,6 +183,78 @@ EXPECTED_REFUND_COUNT = Field(
 EXPECTED_REFUND = Field(
     name="expected_refund_minor", type=fields.MINOR_UNITS, title="Control total: what they sum to"
 )
+INITIATOR = Field(
+    name="initiator",
+    type=fields.choice("customer", "merchant"),
+    title="Who starts the payment; default: the customer",
+)
+PATTERN = Field(
+    name="pattern",
+    type=fields.choice("one_shot", "recurring", "instalment", "deferred", "multiple"),
+    title="The series that it belongs to; default: one_shot",
+)
+INSTALMENT_NUMBER = Field(
+    name="instalment_number", type=fields.whole_number(1, 99), title="Which instalment, from 1"
+)
+INSTALMENT_COUNT = Field(
+    name="instalment_count", type=fields.whole_number(1, 99), title="Of how many instalments"
+)
+SCHEME_TRANSACTION_ID = Field(
+    name="scheme_transaction_id",
+    type=fields.word(64),
+    title="The card scheme's id of the first payment of the series",
+)
+VOICE_APPROVAL_CODE = Field(
+    name="voice_approval_code",
+    type=fields.FieldType(
+        name="approval code",
+        allowed="at most six letters and digits",
+        faults=(
+            (Reason.VALUE_MALFORMED, lambda column: ~column.str.contains("^[0-9A-Za-z]{1,6}$")),
+        ),
+    ),
+    title="Code that the issuer gave by telephone: it forces the authorization",
+)
+PARTIAL_APPROVAL = Field(
+    name="partial_approval",
+    type=fields.choice("allowed", "not_allowed"),
+    title="not_allowed: what is approved in part only is reversed and declined; default: allowed",
+)
+FORCE = Field(
+    name="force",
+    type=fields.TRUE_OR_FALSE,
+    title="true: it is done with us even when the processor declines",
+)
+CAPTURE_MODE = Field(
+    name="capture_mode",
+    type=fields.choice("author_capture", "validation", "immediate"),
+    title="When it is captured: on its day, by a `capture`, or at once",
+)
+CAPTURE_DAY = Field(
+    name="capture_day",
+    type=fields.whole_number(0, 99),
+    title="Days until its capture; with validation: days in which it may be captured",
+)
+CUSTOMER_CODE = Field(name="customer_code", type=fields.text(25), title="The buyer's own code")
+COMMODITY_CODE = Field(
+    name="commodity_code", type=fields.word(15), title="What kind of goods, for the whole order"
+)
+DUTY = Field(name="duty_minor", type=fields.MINOR_UNITS, title="Duty, part of the amount")
+ORDER_DATE = Field(name="order_date", type=fields.DAY, title="Day of the order, YYYY-MM-DD")
+REQUESTER_NAME = Field(
+    name="requester_name", type=fields.text(64), title="Who ordered at the buyer's"
+)
+SHIP_FROM_POSTAL_CODE = Field(
+    name="ship_from_postal_code", type=fields.text(16), title="Where the goods are sent from"
+)
+TAX_EXEMPT_NUMBER = Field(
+    name="tax_exempt_number", type=fields.word(32), title="The buyer's number of tax exemption"
+)
+LINE_ITEMS = Field(
+    name="line_items",
+    type=LINE_ITEMS_JSON,
+    title="Level 3: the lines of the invoice, as JSON",
+)
 
 _CONTACT = {
     "first_name": 64,
@@ -240,6 +314,15 @@ DETAILS = (
 )
 NEW_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *MEANS, *DETAILS)
 WALLET_PAYMENT = (*ADDRESS, *AMOUNTS, *PARTS, *WALLET, *DETAILS)
+SERIES = (INITIATOR, PATTERN, INSTALMENT_NUMBER, INSTALMENT_COUNT, SCHEME_TRANSACTION_ID)
+PURCHASE = (
+    *(CUSTOMER_CODE, COMMODITY_CODE, DUTY, ORDER_DATE, REQUESTER_NAME, SHIP_FROM_POSTAL_CODE),
+    *(TAX_EXEMPT_NUMBER, LINE_ITEMS),
+)
+TIMING = (CAPTURE_MODE, CAPTURE_DAY)
+# Kept for whoever wants them; most files have none, and then they cost nothing.
+RARE = (*SERIES, *PURCHASE, *TIMING, VOICE_APPROVAL_CODE, PARTIAL_APPROVAL)
+TAKING = (*NEW_PAYMENT, *RARE)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
 DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)

@@ -59,15 +59,20 @@ class Fact(StrEnum):
     NOTICE = "notice"  # a callback that is owed
     MANDATE = "mandate"  # what a payer signed, so that a creditor may collect
     DEBIT = "debit"  # how a direct debit is collected
+    DUE = "due"  # what the clock is to do with a payment, and on which day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A fact is kept; ``values`` are the columns of its table that the kind fills."""
+    """A fact is kept; ``values`` are the columns of its table that the kind fills.
+
+    Where no row has a value in any of the details that it is ``about``, none is looked for.
+    """
 
     fact: Fact
     values: Mapping[str, pl.Expr]
     when: pl.Expr = field(default_factory=lambda: pl.lit(value=True))
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,11 +58,15 @@ class Risk(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A rule that a row can break: true in ``fails`` = refused with ``reason`` at ``column``."""
+    """A rule that a row can break: true in ``fails`` = refused with ``reason`` at ``column``.
+
+    Where no row has a value in any of the columns that it is ``about``, it is not asked.
+    """
 
     reason: Reason
     column: str
     fails: pl.Expr
+    about: tuple[str, ...] = ()
 
 
 def _no_statuses(_: Capabilities) -> frozenset[Status]:
@@ -79,6 +83,10 @@ def _never(_: Capabilities) -> bool:
 
 def _no_refusals(_: Capabilities) -> tuple[Fault, ...]:
     return ()
+
+
+def _always_sent(_: Capabilities) -> pl.Expr | None:
+    return None
 
 
 def _as_written(_: Capabilities) -> Mapping[str, pl.Expr]:
@@ -110,6 +118,9 @@ class Kind:
         whole_only: Whether it may only act on all that is left.
         reserves: The payment's column that is reserved while the call is under way.
         effects: What an approval changes.
+        unsent: Of which payments the processor is not asked, though there is a verb; None = of all
+            it is.
+        forced: Which rows are done with us also when the processor declines.
         reads: Those of its fields that the effects read; they come from the row's own text.
         stands_for: Kinds that it acts as, each with the test of the payment that chooses it (the
             first that holds). Rules, verb, effects and transfers are theirs; facts that the kind
@@ -145,6 +156,8 @@ class Kind:
     whole_only: Callable[[Capabilities], bool] = _never
     reserves: str | None = None
     effects: tuple[Effect, ...] = ()
+    unsent: Callable[[Capabilities], pl.Expr | None] = _always_sent
+    forced: pl.Expr | None = None
     reads: tuple[Field, ...] = ()
     stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
     allows_more: bool = False

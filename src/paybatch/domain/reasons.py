@@ -115,6 +115,35 @@ class Reason(StrEnum):
     MANDATE_NEEDED = "mandate_needed", "money is taken from an IBAN with a mandate: direct_debit"
     CVV_GONE = "cvv_gone", "the CVV's time is over and the gate requires one; send the row again"
 
+    INSTALMENT_PAIR = (
+        "instalment_pair",
+        "give instalment_number and instalment_count for the pattern instalment, and only then",
+    )
+    INSTALMENT_ABOVE = "instalment_above", "the number of an instalment is at most their count"
+    SCHEME_ID_MISSING = (
+        "scheme_id_missing",
+        "a payment that the merchant starts in a series needs the scheme's id of the first one",
+    )
+    PATTERN_MISSING = "pattern_missing", "name the pattern of a payment that the merchant starts"
+    ORDER_NUMBER_MISSING = "order_number_missing", "line items need the order's number, po_number"
+    TAX_EXEMPT_DIFFERS = (
+        "tax_exempt_differs",
+        "a number of tax exemption stands only with tax_exempt true",
+    )
+
+    CAPTURE_DAY_ALONE = (
+        "capture_day_alone",
+        "a capture_day stands only with the capture_mode author_capture or validation",
+    )
+    CAPTURE_AT_ONCE = (
+        "capture_at_once",
+        "an authorization is not captured at once: use the kind sale",
+    )
+    HOLD_NOT_AT_MEANS = (
+        "hold_not_at_means",
+        "a bank account cannot be held for a later capture",
+    )
+
     SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
     SUBJECT_SEVERAL = (
         "subject_several",
@@ -162,12 +191,23 @@ class Reason(StrEnum):
     PAYMENT_IN_DOUBT = "payment_in_doubt", "the payment's outcome is not known yet"
     CHALLENGED = "challenged", "the payment is held by its fraud score: accept or refuse it first"
     CAPTURED_ALREADY = "captured_already", "the gate captures a payment once"
+    CANCELLED_ALREADY = (
+        "cancelled_already",
+        "the payment is cancelled already: a cancelled one cannot be cancelled",
+    )
+    HOLD_EXPIRED = "hold_expired", "the authorization has expired; `duplicate` asks for a new one"
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
     PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"
     AMOUNT_ABOVE_LEFT = "amount_above_left", "the amount is more than what is left of the payment"
+
+    # The processor's answer
+    PARTIAL_NOT_ALLOWED = (
+        "partial_not_allowed",
+        "the processor approved a part only and the row allows none: the part was reversed",
+    )
 
     # The same again
     KEY_CONFLICT = "key_conflict", "this idempotency key was used before with other values"

@@ -12,6 +12,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain import cards
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.delimited import Records
 from paybatch.domain.few import FEW_ROWS, distinct, nulls
 from paybatch.domain.masking import mask_wrong
@@ -142,6 +143,13 @@ def _verbs_missing(place: Place, values: pl.DataFrame) -> pl.Series:
         (pl.col("gate_id") == gate_id) & (pl.col("kind") == kind)
         for gate_id, kind in _pairs(values)
         if gate_id and registry.kinds()[kind].verb not in (None, *place.connector(gate_id).verbs)
+    ]
+    lacking += [
+        (pl.col("gate_id") == gate_id) & (pl.col("kind") == kind) & holds
+        for gate_id, kind in _pairs(values)
+        for other, holds in registry.kinds()[kind].stands_for(Capabilities()).items()
+        if set(holds.meta.root_names()) <= set(values.columns)
+        and registry.kinds()[other].verb not in (None, *place.connector(gate_id).verbs)
     ]
     if not lacking:
         return _nowhere(values)

@@ -15,6 +15,7 @@ from functools import cache
 import polars as pl
 
 from paybatch import registry
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.few import distinct, without
 from paybatch.domain.kind import Subject
 from paybatch.domain.payment import AMOUNTS
@@ -107,8 +108,26 @@ class Round:
 
 
 def _as_asked(rows: pl.DataFrame) -> pl.DataFrame:
-    """Give rows that no payment changes: they act as what they are, on what they ask for."""
-    return rows.with_columns_seq(act="kind", amount_minor="requested_minor")
+    """Give rows that no payment changes: they act on what they ask for.
+
+    They act as what they are, or as another kind that their own values choose (``stands_for``).
+    """
+    act = pl.col("kind")
+    for name in distinct(rows["kind"]):
+        for other, holds, details in _chosen_by_values(name):
+            if all(detail in rows.columns and rows[detail].count() for detail in details):
+                act = pl.when((pl.col("kind") == name) & holds).then(pl.lit(other)).otherwise(act)
+    return rows.with_columns_seq(act=act, amount_minor="requested_minor")
+
+
+@cache
+def _chosen_by_values(name: str) -> list[tuple[str, pl.Expr, list[str]]]:
+    """Give the kinds that a new payment's own values may choose: kind, test and its columns."""
+    kind = registry.kinds()[name]
+    others = kind.stands_for(Capabilities()) if kind.makes else {}
+    return [
+        (each, holds, holds.meta.root_names()) for each, holds in reversed(list(others.items()))
+    ]
 
 
 def claim_once(book: Book, operations: pl.DataFrame) -> Round:

@@ -4,6 +4,7 @@ They stand in the row's own text, as the file had them; single calls have them a
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import polars as pl
 
@@ -35,12 +36,27 @@ def read_by(kinds: Iterable[str]) -> set[str]:
 def read(rows: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
     """Read the texts of details as what they are; no text shows a card number.
 
-    Columns without any value stay as they are.
+    Columns without any value become nulls of what they would be read as.
     """
-    given = [name for name in sorted(names) if rows[name].count()]
+    known = [name for name in sorted(names) if rows[name].count()]
+    absent = {
+        name: none
+        for name in names
+        if name not in known and (none := _none(name)).dtype != pl.String
+    }
+    if absent:
+        nothing = {name: none.new_from_index(0, rows.height) for name, none in absent.items()}
+        rows = pl.DataFrame([nothing.get(each.name, each) for each in rows.get_columns()])
     return rows.with_columns_seq(
-        FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in given
+        FIELDS[name].type.read(mask_cells(pl.col(name))).alias(name) for name in known
     )
+
+
+@cache
+def _none(name: str) -> pl.Series:
+    """Give a detail that is not there, as what it would be read as."""
+    text = pl.DataFrame({name: [None]}, schema={name: pl.String})
+    return text.select_seq(FIELDS[name].type.read(pl.col(name))).to_series().alias(name)
 
 
 def with_details(

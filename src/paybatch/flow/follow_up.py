@@ -41,6 +41,7 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     whole: pl.Expr | None = None
     refusal: pl.Expr = pl.lit(None, pl.String)
     fixed: dict[str, pl.Expr] = {}
+    unsent: pl.Expr | None = None
     for name, gate_id in pairs.iter_rows():
         kind = registry.kinds()[name]
         own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
@@ -52,6 +53,9 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         for column, value in kind.fixed(capabilities).items():
             as_written = pl.col(column) if column in rows.columns else pl.lit(None)
             fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
+        if (stays := kind.unsent(capabilities)) is not None:
+            otherwise = pl.lit(value=False) if unsent is None else unsent
+            unsent = pl.when(own).then(stays).otherwise(otherwise)
         refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
     if rows["payment_gate_id"].null_count():
         fixed = {**_unfixed(rows), **fixed}
@@ -61,7 +65,8 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
-    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal))
+    more = {} if unsent is None else {"unsent": unsent}
+    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **more)
 
 
 def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:

@@ -7,6 +7,7 @@ import polars as pl
 
 from paybatch.domain import payment
 from paybatch.flow.engine import Engine
+from paybatch.flow.rare import rare_details
 from paybatch.store import facts, payments
 from paybatch.store.public_ids import Shape
 
@@ -16,11 +17,15 @@ OPERATIONS_MAX = 1_000
 
 @dataclass(frozen=True)
 class PaymentView:
-    """One payment: its columns with ``status``, the operations on it and its facts, in order."""
+    """One payment: its columns with ``status``, the operations on it and its facts, in order.
+
+    ``details`` are the rare columns of the row that made it.
+    """
 
     values: dict[str, Any]
     operations: list[dict[str, Any]]
     facts: list[dict[str, Any]]
+    details: dict[str, str]
 
 
 def find_payments(engine: Engine, merchants: list[int], name: str) -> list[tuple[int, int]]:
@@ -45,7 +50,8 @@ def view_payment(engine: Engine, key: tuple[int, int]) -> PaymentView:
         assert values is not None
         done = payments.operations_of_payment(connection, *key, OPERATIONS_MAX)
         kept = facts.facts_of_payment(connection, *key)
-    return PaymentView({**values, "status": _status(values)}, done, kept)
+        details = rare_details(connection, values["batch_id"], values["line"])
+    return PaymentView({**values, "status": _status(values)}, done, kept, details)
 
 
 def _status(values: dict[str, Any]) -> str:

@@ -17,6 +17,8 @@ def records(
     for name in sorted(asked | kinds):
         is_own = (pl.col("act") == name) | (pl.col("kind") == name)
         for each in registry.kinds()[name].records:
+            if each.about and not any(rows[detail].count() for detail in each.about):
+                continue
             own = rows.filter(is_own & pl.col("is_approved") & each.when)
             if not own.is_empty():
                 connectors = {gate.id: gate.connector for gate in place.gates}

@@ -31,6 +31,7 @@ from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.place import Place, test_numbers
 from paybatch.flow.replies import answered_by_us, check_inline, held, is_ours
 from paybatch.flow.settle import Settled, refuse, settle
+from paybatch.flow.verdicts import judged
 from paybatch.store import operations, payments
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, Row
@@ -149,6 +150,7 @@ def _keep_book(book: Book, done: Settled) -> None:
                 payment_number_id="number_id",
                 payment_brand="brand",
                 payment_expiry="expiry",
+                payment_day=pl.col("business_day").str.to_date(),
             )
         )
     book.change(done.changes)
@@ -197,10 +199,11 @@ class Sender:
         told = {name: str(verb) for name, verb in verbs.items() if verb is not None}
         calls = calls.hstack([chosen(calls["act"], told, pl.String()).alias("verb")])
         calls = calls.with_columns_seq(operation="id", key=filled("{}-1", "id"))
-        if "filtered_by" not in calls.columns and len(told) == len(verbs):
-            return joined(self._sent(calls))
         ours = is_ours(calls)
-        return pl.concat([answered_by_us(calls.filter(ours)), *self._sent(calls.filter(~ours))])
+        if not ours.any():
+            return judged(self.place, calls, joined(self._sent(calls)), self._sent)
+        own, others = answered_by_us(calls.filter(ours)), calls.filter(~ours)
+        return judged(self.place, calls, pl.concat([own, *self._sent(others)]), self._sent)
 
     def _sent(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
         """Send calls to the connectors of their gates."""

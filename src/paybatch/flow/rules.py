@@ -93,6 +93,8 @@ def _presence_faults(table: _Table) -> Iterator[Fault]:
         for name in sorted((table.present & FIELDS.keys()) - taken):
             yield from _fault(Reason.VALUE_NOT_ALLOWED, name, own, table.given(name))
         for each in kind.faults:
+            if each.about and table.present.isdisjoint(each.about):
+                continue
             yield from _fault(each.reason, each.column, own, each.fails)
 
 

@@ -11,7 +11,7 @@ from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
 from paybatch.domain.few import distinct, joined, nulls, without
-from paybatch.flow import filters
+from paybatch.flow import filters, verdicts
 from paybatch.flow.changes import added_up, changes_of, in_sequence
 from paybatch.flow.claim import acts_on_payment
 from paybatch.flow.describe import refusal
@@ -134,6 +134,7 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
     rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), **names)
     if "filtered_by" in rows.columns:
         rows = rows.with_columns_seq(**filters.told())
+    rows = verdicts.told(rows)
     made = rows.with_columns_seq(_amounts_of_new(kinds))
     outcomes = made.select_seq(_kept())
     return Settled(
@@ -164,7 +165,7 @@ def _settle_follow_ups(
     )
     rows, changes = in_sequence(placed), changes_of(frozenset(distinct(rows["act"])))
     after = changes.after(rows).with_columns_seq(_at(now)).with_columns_seq(_told(kinds))
-    outcomes = after.select_seq(_kept())
+    outcomes = verdicts.told(after).select_seq(_kept())
     return Settled(
         outcomes=outcomes,
         made=pl.DataFrame(),
@@ -257,7 +258,7 @@ def _amounts_of_new(kinds: frozenset[str]) -> list[pl.Expr]:
         .then(pl.lit("filtered"))
         .otherwise(pl.lit("declined"))
         .alias("state"),
-        pl.col("kind").alias("origin"),
+        pl.col("act").alias("origin"),
         payout.alias("is_payout"),
         *(pl.lit(0, pl.Int64).alias(name) for name in zero),
         *(value.cast(pl.Int64).alias(name) for name, value in amounts.items()),

@@ -110,6 +110,7 @@ def replayed(connection: Connection[Row], origin: Origin, rows: pl.DataFrame) ->
         pl.concat_str(
             [pl.col(name).cast(pl.String).fill_null("") for name in _KEYED_VALUES], separator="\x1f"
         )
+        + pl.concat_str([pl.lit(""), *_rare_values(keyed)])
     ).to_series()
     keys = keyed.select_seq(
         "merchant_id",
@@ -134,6 +135,20 @@ _KEYED_VALUES = (
     *("payment", "reference", "account_type", "sec_code", "final"),
     *("tax_minor", "surcharge_minor", "tip_minor", "shipping_minor"),
 )
+_KEYED_RARE = (*(field.name for field in columns.RARE), columns.FORCE.name)
+
+
+def _rare_values(rows: pl.DataFrame) -> list[pl.Expr]:
+    """Name and give what rows carry beside; whether a column is there or empty is the same."""
+    carried = [name for name in _KEYED_RARE if name in rows.columns and rows[name].count()]
+    return [
+        pl.when(pl.col(name).is_not_null())
+        .then(pl.lit(f"\x1f{name}=") + pl.col(name))
+        .otherwise(pl.lit(""))
+        for name in carried
+    ]
+
+
 _OWN = ("id", "merchant_id", "idempotency_key")
 _FIRST_ANSWER = {
     "payment_id": pl.Int64(),

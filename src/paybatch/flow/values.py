@@ -12,7 +12,7 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import cards, fields, money
 from paybatch.domain.banks import IBAN_BRAND
-from paybatch.domain.columns import NEW_PAYMENT
+from paybatch.domain.columns import NEW_PAYMENT, RARE
 from paybatch.domain.few import chosen, distinct, nulls, without
 from paybatch.domain.masking import mask_account, mask_number, masked_cells
 from paybatch.flow.describe import FIELDS
@@ -21,6 +21,7 @@ from paybatch.flow.place import Place
 
 PARTS = ("surcharge_minor", "tax_minor", "tip_minor", "shipping_minor", "discount_minor")
 _CONTACT = ("billing_", "shipping_")
+_RARE = frozenset(field.name for field in RARE)
 NEEDED = (
     *(field.name for field in NEW_PAYMENT if not field.name.startswith(_CONTACT)),
     *("shipping_minor", "payment", "final", "iban"),
@@ -36,7 +37,8 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
 
     ``texts`` come with ``payment_id`` and ``owner_id`` (`owners.find_owners`).
     """
-    needed = _needed(frozenset(distinct(texts["kind"])))
+    has_rare = not _RARE.isdisjoint(texts.columns)
+    needed = _needed(frozenset(distinct(texts["kind"])), has_rare=has_rare)
     absent = [name for name in needed if name not in texts.columns]
     frame = _placed(place, texts.hstack(nulls(absent, pl.String(), texts.height)))
     frame = _with_gates(place, frame)
@@ -48,10 +50,11 @@ def typed(place: Place, texts: pl.DataFrame) -> pl.DataFrame:
 
 
 @cache
-def _needed(kinds: frozenset[str]) -> tuple[str, ...]:
+def _needed(kinds: frozenset[str], *, has_rare: bool) -> tuple[str, ...]:
     """Name the columns that rules of these kinds may name."""
     own = [field.name for name in sorted(kinds) for field in registry.kinds()[name].fields]
     few = [name for name in own if not name.startswith(_CONTACT)]
+    few = few if has_rare else [name for name in few if name not in _RARE]
     return tuple(dict.fromkeys([*NEEDED, *few]))
 
 

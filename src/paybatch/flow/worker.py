@@ -9,12 +9,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
+import polars as pl
 import procrastinate
 import structlog
 
 from paybatch.domain.masking import mask_text
 from paybatch.flow import batch as batches
-from paybatch.flow import sweep
+from paybatch.flow import clock, sweep
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.jobs import QUEUE, WORK
 from paybatch.store import batches as stored
@@ -23,6 +24,7 @@ from paybatch.store.database import DatabaseGoneError
 from paybatch.store.public_ids import Shape
 
 EVERY_MINUTE = "* * * * *"
+EVERY_HOUR = "7 * * * *"
 STALLED_SECONDS = 120
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +47,11 @@ def worker_app(engine: Engine) -> procrastinate.App:
     @app.task(name="paybatch.left", queue=QUEUE, queueing_lock="left")
     def left(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
         take_on_left(engine)
+
+    @app.periodic(cron=EVERY_HOUR)
+    @app.task(name="paybatch.lapsed", queue=QUEUE, queueing_lock="lapsed")
+    def lapsed(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        _on_time(engine, clock.lapsed_work)
 
     return app
 
@@ -73,9 +80,23 @@ def take_on_left(engine: Engine) -> None:
         waiting = stored.unfinished(connection)
     for batch_id in waiting:
         _try(f"batch {_name(engine, batch_id)}", partial(take_on, engine, batch_id))
+    _on_time(engine, clock.due_work)
     _try("uploads", lambda: sweep.drop_uploads(engine))
     _try("ledger", lambda: _fold(engine))
     _try("texts", lambda: _drop_old_texts(engine))
+
+
+def _on_time(engine: Engine, work: Callable[[Engine], list[pl.DataFrame]]) -> None:
+    """Do what the clock finds due, each system batch for itself."""
+    found: list[pl.DataFrame] = []
+    _try("clock", lambda: found.extend(work(engine)))
+    for each in found:
+        _try(f"due {each['kind'][0]}", partial(_hand_in, engine, each))
+
+
+def _hand_in(engine: Engine, work: pl.DataFrame) -> None:
+    batch_id = clock.hand_in(engine, work)
+    _log.info("due", kind=work["kind"][0], rows=work.height, batch=_name(engine, batch_id))
 
 
 def _try(what: str, step: Callable[[], object]) -> None:
@@ -113,6 +134,7 @@ def run_worker(engine: Engine, *, wait: bool = True, told: Callable[[str], None]
     ``wait`` false ends when no job is left.
     """
     take_on_left(engine)
+    _on_time(engine, clock.lapsed_work)
     app = worker_app(engine)
     told("Working. Ctrl-C or SIGTERM ends it when the work under way is done.")
     app.run_worker(queues=[QUEUE], wait=wait, concurrency=1, listen_notify=True)

@@ -30,10 +30,12 @@ def _statuses(capabilities: Capabilities) -> frozenset[Status]:
 
 
 def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
+    expired = pl.col("status") == Status.EXPIRED.value
+    refusals = (Fault(Reason.HOLD_EXPIRED, "payment", expired),)
     if capabilities.several_captures:
-        return ()
+        return refusals
     taken = (pl.col("captured") > 0) & ~pl.col("is_payout")
-    return (Fault(Reason.CAPTURED_ALREADY, "payment", taken),)
+    return (Fault(Reason.CAPTURED_ALREADY, "payment", taken), *refusals)
 
 
 def _fixed(capabilities: Capabilities) -> dict[str, pl.Expr]:

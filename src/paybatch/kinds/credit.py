@@ -9,7 +9,7 @@ Sources: filebatch ``credit``; Commerce Web Services ``ReturnUnlinked``; OPPWA `
 
 import polars as pl
 
-from paybatch.domain import columns
+from paybatch.domain import columns, interchange
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
@@ -23,8 +23,9 @@ KIND = Kind(
     group="New payments",
     verb=Verb.CREDIT,
     subject=Subject.NEW_PAYMENT,
-    fields=columns.NEW_PAYMENT,
+    fields=(*columns.NEW_PAYMENT, *columns.PURCHASE),
     amount=AmountRule.POSITIVE,
+    faults=interchange.PURCHASE_FAULTS,
     effects=(
         NewPayment(
             amounts={"authorized": _approved, "captured": _approved}, is_payout=pl.lit(value=True)

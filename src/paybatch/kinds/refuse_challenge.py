@@ -1,14 +1,15 @@
 """Refuse challenge: refuse a payment that its fraud score holds, and give its hold back.
 
 When: a person looked at a challenged payment and does not trust it. Its hold is voided at the
-processor and the payment is closed.
+processor and the payment is closed. The hold of a
+brand that takes no reversal is closed with us only.
 
 Sources: Sips ``refuseChallenge``.
 """
 
 import polars as pl
 
-from paybatch.domain import columns, payment
+from paybatch.domain import columns, holds, payment
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment, Fact, Record
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
@@ -27,6 +28,9 @@ KIND = Kind(
     statuses=lambda _: frozenset({Status.CHALLENGED}),
     left=lambda _: payment.open_hold() - pl.col("reserved_void"),
     reserves="reserved_void",
+    unsent=lambda capabilities: (
+        holds.is_irreversible(capabilities) & (pl.col("origin") == "authorize")
+    ),
     effects=(
         ChangePayment(amounts={"released": pl.col("approved_minor")}, state=pl.lit("approved")),
         Record(

@@ -8,7 +8,7 @@ Sources: Commerce Web Services ``Verify``; ConnPay account verification.
 
 import polars as pl
 
-from paybatch.domain import columns
+from paybatch.domain import columns, interchange
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
@@ -20,9 +20,10 @@ KIND = Kind(
     group="New payments",
     verb=Verb.VERIFY,
     subject=Subject.NEW_PAYMENT,
-    fields=columns.NEW_PAYMENT,
+    fields=(*columns.NEW_PAYMENT, *columns.SERIES),
     amount=AmountRule.ZERO,
     faults=(
+        *interchange.SERIES_FAULTS,
         Fault(
             Reason.VALUE_NOT_ALLOWED,
             "account_number",

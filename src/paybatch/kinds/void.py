@@ -5,12 +5,15 @@ not settled and not refunded is cancelled, where the gate can. A direct debit th
 leaves the collection. What is settled is never voided, and
 a void is never turned into a refund.
 
+With ``force`` it leaves the batch even when the processor declines. An authorization of a brand
+that takes no reversal is closed with us and not sent; the message tells when its hold rolls off.
+
 Sources: Commerce Web Services ``Undo``; Sips ``cancel``; OPPWA ``RV`` of a PA; FluidPay void.
 """
 
 import polars as pl
 
-from paybatch.domain import columns, payment
+from paybatch.domain import columns, holds, payment
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment
@@ -18,6 +21,7 @@ from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
+from paybatch.domain.text import filled
 
 _approved = pl.col("approved_minor")
 _released = pl.min_horizontal(_approved, payment.open_hold())
@@ -55,7 +59,18 @@ def _left(capabilities: Capabilities) -> pl.Expr:
 
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     settled = (pl.col("settled") > 0) & (pl.col("settled") >= payment.kept())
-    return (Fault(Reason.SETTLED_ALREADY, "payment", settled & (payment.open_hold() == 0)),)
+    status = pl.col("status")
+    return (
+        Fault(Reason.CANCELLED_ALREADY, "payment", status == Status.VOIDED.value),
+        Fault(Reason.HOLD_EXPIRED, "payment", status == Status.EXPIRED.value),
+        Fault(Reason.SETTLED_ALREADY, "payment", settled & (payment.open_hold() == 0)),
+    )
+
+
+def _unsent(capabilities: Capabilities) -> pl.Expr:
+    """Tell of which holds the processor would take no reversal."""
+    is_hold = pl.col("amount_minor") <= payment.open_hold()
+    return is_hold & holds.is_irreversible(capabilities)
 
 
 KIND = Kind(
@@ -64,7 +79,7 @@ KIND = Kind(
     group="Follow-ups",
     verb=Verb.VOID,
     subject=Subject.PAYMENT,
-    fields=columns.FOLLOW_UP,
+    fields=(*columns.FOLLOW_UP, columns.FORCE),
     required=frozenset({"payment"}),
     amount=AmountRule.LEFT,
     statuses=_statuses,
@@ -72,6 +87,10 @@ KIND = Kind(
     left=_left,
     whole_only=lambda capabilities: not capabilities.partial_void,
     reserves="reserved_void",
+    fixed=lambda capabilities: {"rolls_off_on": holds.ends_on(capabilities)},
+    unsent=_unsent,
+    forced=pl.col("force"),
+    reads=(columns.FORCE,),
     effects=(
         ChangePayment(
             amounts={"released": _released, "cancelled": _cancelled},
@@ -84,8 +103,14 @@ KIND = Kind(
         Transfer(Account.MERCHANT, Account.RECEIVABLE, _taken.then(_cancelled).otherwise(0)),
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _given.then(_cancelled).otherwise(0)),
     ),
+    tells=pl.when("unsent").then(
+        filled(
+            "closed with us; this brand takes no reversal: its hold rolls off by {}",
+            pl.col("rolls_off_on").dt.to_string("%Y-%m-%d"),
+        )
+    ),
     opposite=None,
     permission="void",
     risk=Risk.MARK,
-    samples=({"payment": "order-1001"},),
+    samples=({"payment": "order-1001"}, {"payment": "order-2001", "force": "true"}),
 )

@@ -59,6 +59,10 @@ COPY debit (
     merchant_id, operation_id, payment_id, mandate_id, sequence_type, collect_on, created_at
 ) FROM STDIN (FORMAT csv);
 
+-- name: copy_due
+-- Stores what the clock is to do.
+COPY due (merchant_id, operation_id, payment_id, kind, due_on, created_at) FROM STDIN (FORMAT csv);
+
 -- name: facts_of_payment
 -- The words, dispute steps, scores and notices of a payment, in order.
 SELECT operation_id, 'note' AS fact, name, text, created_at

@@ -25,6 +25,7 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.NOTICE: (*_KEYS, "state", "created_at"),
     Fact.MANDATE: (*_KEYS, "creditor_id", "bic", "mandate_type", "signed_on", "created_at"),
     Fact.DEBIT: (*_KEYS, "mandate_id", "sequence_type", "collect_on", "created_at"),
+    Fact.DUE: (*_KEYS, "kind", "due_on", "created_at"),
 }
 
 
@@ -53,6 +54,7 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
         Fact.NOTICE: _SQL["copy_notice"],
         Fact.MANDATE: _SQL["copy_mandate"],
         Fact.DEBIT: _SQL["copy_debit"],
+        Fact.DUE: _SQL["copy_due"],
     }
     copy_in(connection, copies[fact], rows[FACT_COLUMNS[fact]])
 

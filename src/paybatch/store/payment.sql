@@ -11,6 +11,7 @@ COPY (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
+        p.business_day,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -28,6 +29,7 @@ COPY (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
+        p.business_day,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund

@@ -24,6 +24,7 @@ LOCKED = {
     "payment_number_id": pl.String(),
     "payment_brand": pl.String(),
     "payment_expiry": pl.Int16(),
+    "payment_day": pl.Date(),
     **{name: pl.Int64() for name in AMOUNTS},
 }
 NONE_LOCKED = pl.DataFrame(schema=LOCKED)

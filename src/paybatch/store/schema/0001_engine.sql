@@ -546,6 +546,20 @@ CREATE TABLE debit (
     CHECK ((mandate_id IS NULL) = (sequence_type IS NULL))
 );
 
+-- What the clock is to do with a payment: capture what was put off, or expire what nobody captured,
+-- on a day of its gate. batch_id is the system batch that does it; null = not handed over yet.
+CREATE TABLE due (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    due_on date NOT NULL,
+    created_at timestamptz NOT NULL,
+    batch_id bigint,
+    PRIMARY KEY (merchant_id, payment_id, kind, due_on)
+);
+CREATE INDEX due_open ON due (due_on) WHERE batch_id IS NULL;
+
 -- Append-only record of acts on batches, gates, keys and the like, sealed by a hash chain.
 CREATE TABLE audit (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,0 +1,96 @@
+"""Clock: what is due on a day is done in system batches, as if its sender had handed in a file.
+
+The clock writes a file of ids and takes it the way of every file. So it is read, stored, resumed
+and reported as any other, and its rows have ids, states and outcomes of their own. Each row's
+idempotency key is made of its kind, payment and day: a clock that runs twice, or in two workers at
+once, changes nothing.
+"""
+
+import io
+from datetime import date, timedelta
+
+import polars as pl
+
+from paybatch.domain.text import filled
+from paybatch.flow import batch as batches
+from paybatch.flow import receive
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import find_place
+from paybatch.flow.settle import business_day
+from paybatch.store import directory, due
+from paybatch.store.directory import Gate
+from paybatch.store.public_ids import Shape
+
+ROWS_MAX = 500_000  # of a system batch
+_GROUP = ("sender", "merchant", "kind")
+_KEYED = "clock:{}:{}:{}"
+
+
+def due_work(engine: Engine) -> list[pl.DataFrame]:
+    """Give what is due and was not handed over: a table (``due.DUE``) for each batch to be."""
+    days = {gate.id: _day(engine, gate) for gate in _gates(engine)}
+    if not days:
+        return []
+    with engine.database.transaction() as connection:
+        due.drop_idle_due(connection, max(days.values()))
+        return _grouped(due.open_due(connection, days, ROWS_MAX))
+
+
+def lapsed_work(engine: Engine) -> list[pl.DataFrame]:
+    """Give the holds that are over, by brand and gate: a table (``due.DUE``) for each batch to be.
+
+    This reads every payment: once an hour is often enough for what changes once a day.
+    """
+    rules: list[tuple[int, str | None, date, date]] = []
+    for gate in _gates(engine):
+        day = _day(engine, gate)
+        for brand, days in gate.capabilities.days_by_brand.items():
+            named = None if brand == "other" else brand
+            rules.append((gate.id, named, day - timedelta(days=days), day))
+    with engine.database.transaction() as connection:
+        return _grouped(due.lapsed_holds(connection, rules, ROWS_MAX))
+
+
+def hand_in(engine: Engine, work: pl.DataFrame) -> int:
+    """Do what is due: hand it in as its sender's file and take it on; give the batch's id.
+
+    Raises:
+        PlaceUnknownError: The sender does not act for the merchant any more.
+    """
+    sender, merchant, kind = (str(work[name][0]) for name in _GROUP)
+    place = find_place(engine, sender, merchant)
+    last = work.sort("due_on")["due_on"][-1]
+    request = receive.Request(file_name=f"{kind} due on {last}", dialect="native")
+    try:
+        batch_id = receive.receive(engine, place, [written(engine, work)], request)
+    except receive.SeenBeforeError as error:
+        batch_id = error.batch_id  # a clock that was killed, or another one, was here
+    with engine.database.transaction() as connection:
+        due.hand_over(connection, work, batch_id)
+    batches.go_on(engine, batch_id)
+    return batch_id
+
+
+def written(engine: Engine, work: pl.DataFrame) -> bytes:
+    """Write what is due as a file of the native dialect."""
+    ids = engine.public_ids.encode(work["payment_id"], "pay", Shape.NATIVE)
+    rows = work.select_seq("kind", "merchant", payment=pl.lit(ids), due_on="due_on")
+    day = pl.col("due_on").dt.to_string("%Y-%m-%d")
+    rows = rows.with_columns_seq(idempotency_key=filled(_KEYED, "kind", "payment", day))
+    target = io.BytesIO()
+    rows.drop("due_on").write_csv(target)
+    return target.getvalue()
+
+
+def _grouped(rows: pl.DataFrame) -> list[pl.DataFrame]:
+    return rows.partition_by(_GROUP, maintain_order=True) if not rows.is_empty() else []
+
+
+def _gates(engine: Engine) -> list[Gate]:
+    with engine.database.transaction() as connection:
+        merchants = [row["id"] for row in directory.list_merchants(connection)]
+        return directory.gates_of_merchants(connection, merchants)
+
+
+def _day(engine: Engine, gate: Gate) -> date:
+    return business_day(gate, engine.clock())
