@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from cli_support import GOOD, Cli, File
 
 
@@ -23,7 +25,8 @@ def paybatch(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_sample_runs_through_pipes(cli: Cli) -> None:
+@pytest.mark.usefixtures("cli", "customer")
+def test_a_sample_runs_through_pipes() -> None:
     sample = paybatch("sample", "native").stdout
     done = paybatch("run", "-", "--json", "--strict", stdin=sample)
     assert (done.returncode, done.stderr) == (0, "")
