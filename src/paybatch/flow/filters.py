@@ -3,7 +3,7 @@
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.few import chosen
+from paybatch.domain.few import chosen, distinct
 from paybatch.domain.lists import LISTED
 from paybatch.domain.reasons import sentence_of
 from paybatch.store import facts, numbers
@@ -20,26 +20,33 @@ def kinds_of_lists(connection: Connection[Row]) -> frozenset[str]:
 def filtered(
     connection: Connection[Row], rows: pl.DataFrame, whats: frozenset[str]
 ) -> pl.DataFrame:
-    """Add ``filtered_by``: the Reason why a row that makes a payment is not to be sent, or null."""
-    makes = [kind.name for kind in registry.kinds().values() if kind.makes]
-    reason = pl.lit(None, pl.String)
-    looked = rows.with_columns_seq(card_bin=pl.col("masked").str.head(6))
+    """Add ``filtered_by``: the Reason why a row that makes a payment is not to be sent, or null.
+
+    Where no row is on a list the rows stay as they are.
+    """
+    makes = [name for name in distinct(rows["kind"]) if registry.kinds()[name].makes]
+    if not makes:
+        return rows
+    looked = rows
     if "bin" in whats:
-        looked = _with_bins(connection, looked)
-    for what in reversed(list(LISTED)):
-        column, why = LISTED[what]
+        looked = _with_bins(
+            connection, rows.with_columns_seq(card_bin=pl.col("masked").str.head(6))
+        )
+    is_new, reasons = pl.col("kind").is_in(makes), []
+    for what, (column, why) in LISTED.items():
         if what not in whats or not looked[column].count():
             continue
-        told = looked.filter(pl.col("kind").is_in(makes) & pl.col(column).is_not_null())
-        value = pl.col(column).str.to_lowercase()
-        wanted = told.select_seq("merchant_id", "gate_id", value=value).unique()
-        found = facts.listed(connection, what, wanted)
-        hit = pl.struct("merchant_id", "gate_id", value.alias("value")).is_in(
-            found.select_seq(pl.struct("merchant_id", "gate_id", "value")).to_series().implode()
+        value = pl.col(column).str.to_lowercase().alias("value")
+        wanted = looked.select_seq(is_new.alias("new"), "merchant_id", "gate_id", value)
+        found = facts.listed(
+            connection, what, [each[1:] for each in set(wanted.rows()) if all(each)]
         )
-        is_hit = pl.col("kind").is_in(makes) & hit.fill_null(value=False)
-        reason = pl.when(is_hit).then(pl.lit(why.value)).otherwise(reason)
-    return looked.with_columns_seq(filtered_by=reason).drop("card_bin")
+        if found:
+            hits = [each[0] and each[1:] in found for each in wanted.iter_rows()]
+            reasons.append(pl.when(pl.Series(hits)).then(pl.lit(why.value)))
+    if not reasons:
+        return rows
+    return rows.with_columns_seq(filtered_by=pl.coalesce(*reasons, pl.lit(None, pl.String)))
 
 
 def _with_bins(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:

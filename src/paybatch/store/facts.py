@@ -1,5 +1,6 @@
 """Facts: what operations leave behind beside money. Rows are only added."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -74,17 +75,18 @@ def listed_whats(connection: Connection[Row]) -> frozenset[str]:
     return frozenset(str(row[0]) for row in rows)
 
 
-def listed(connection: Connection[Row], what: str, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Give those of ``merchant_id, gate_id, value`` that stand on a list that holds for them."""
+Listed = tuple[int, int, str]
+
+
+def listed(connection: Connection[Row], what: str, wanted: Sequence[Listed]) -> set[Listed]:
+    """Give those of (merchant, gate, value) that stand on a list that holds for them."""
     parameters = {
         "what": what,
-        "merchant_ids": wanted["merchant_id"].to_list(),
-        "gate_ids": wanted["gate_id"].to_list(),
-        "values": wanted["value"].to_list(),
+        "merchant_ids": [each[0] for each in wanted],
+        "gate_ids": [each[1] for each in wanted],
+        "values": [each[2] for each in wanted],
     }
-    rows = connection.execute(_SQL["listed"], parameters).fetchall()
-    schema = {"merchant_id": pl.Int32, "gate_id": pl.Int32, "value": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return {(row[0], row[1], row[2]) for row in connection.execute(_SQL["listed"], parameters)}
 
 
 def cards_of_names(connection: Connection[Row], wanted: pl.DataFrame) -> pl.DataFrame:
