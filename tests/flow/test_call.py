@@ -146,3 +146,12 @@ def test_calls_that_come_together_never_overspend(engine: Engine, place: Place) 
         answers = list(pool.map(lambda _: caller.call(refund), range(64)))
     assert sum(each["state"] == "approved" for each in answers) == 33
     assert laws_hold(engine)
+
+
+def test_a_key_with_another_detail_is_a_conflict(engine: Engine, place: Place) -> None:
+    caller = Caller(engine, place)
+    held = caller.call({**SALE, "kind": "authorize"})["payment"]
+    row = {"kind": "adjust", "payment": held, "amount_minor": "10", "idempotency_key": "k"}
+    assert caller.call({**row, "direction": "up"})["state"] == "approved"
+    assert caller.call({**row, "direction": "up"})["state"] == "replayed"
+    assert caller.call({**row, "direction": "down"})["reason"] == "key_conflict"

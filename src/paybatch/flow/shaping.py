@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 
 from paybatch.domain import columns
+from paybatch.domain.few import distinct
 from paybatch.domain.fields import Field
 from paybatch.domain.reasons import Reason
-from paybatch.flow import vault
+from paybatch.flow import details, vault
 from paybatch.flow.check import Checked
 from paybatch.flow.describe import ERRORS
 from paybatch.flow.engine import Engine
@@ -135,15 +136,18 @@ _KEYED_VALUES = (
     *("payment", "reference", "account_type", "sec_code", "final"),
     *("tax_minor", "surcharge_minor", "tip_minor", "shipping_minor"),
 )
-_KEYED_RARE = (*(field.name for field in columns.RARE), columns.FORCE.name)
+_KEYED_RARE = frozenset(
+    field.name for field in (*columns.RARE, *columns.CONTROL_TOTALS, columns.PROCESSOR)
+)
 
 
 def _rare_values(rows: pl.DataFrame) -> list[pl.Expr]:
     """Name and give what rows carry beside; whether a column is there or empty is the same."""
-    carried = [name for name in _KEYED_RARE if name in rows.columns and rows[name].count()]
+    asked = sorted(_KEYED_RARE | details.read_by(distinct(rows["kind"])))
+    carried = [name for name in asked if name in rows.columns and rows[name].count()]
     return [
         pl.when(pl.col(name).is_not_null())
-        .then(pl.lit(f"\x1f{name}=") + pl.col(name))
+        .then(pl.lit(f"\x1f{name}=") + pl.col(name).cast(pl.String))
         .otherwise(pl.lit(""))
         for name in carried
     ]
