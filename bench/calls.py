@@ -16,7 +16,7 @@ from bench.command import timed
 from bench.figures import Figure
 from bench.house import House
 from bench.make_file import card
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import open_engine
 from paybatch.flow.place import find_place
 from paybatch.settings import Settings

@@ -12,8 +12,8 @@ from typing import Any
 
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import find_place
-from paybatch.flow.receive import Request
 from paybatch.store.blobs import Blobs
 from paybatch.store.database import Connection, Database, Row
 

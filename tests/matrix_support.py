@@ -22,8 +22,8 @@ from paybatch.domain import columns, payment
 from paybatch.domain.kind import AmountRule, Kind, Subject
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place, find_place
-from paybatch.flow.receive import Request
 from paybatch.store import directory
 from paybatch.store.public_ids import Shape
 from settle_support import settle

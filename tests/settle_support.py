@@ -6,7 +6,7 @@ from itertools import count
 import polars as pl
 
 from paybatch.flow.engine import Engine
-from paybatch.flow.posting import store_transfers
+from paybatch.flow.working.posting import store_transfers
 from paybatch.store.database import Connection, Row
 
 _numbers = count(100)  # of the transfers, behind those of the operation that made the payment

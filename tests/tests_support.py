@@ -6,8 +6,8 @@ import polars as pl
 
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request
 from paybatch.flow.report import report
 from paybatch.store import ledger
 

@@ -8,8 +8,8 @@ import pytest
 from cli_support import GOOD, MIXED, Cli, File
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine, move
+from paybatch.flow.intake.receive import Request, receive
 from paybatch.flow.place import find_place
-from paybatch.flow.receive import Request, receive
 from paybatch.store.public_ids import Shape
 
 

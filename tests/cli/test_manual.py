@@ -11,8 +11,8 @@ from paybatch import registry
 from paybatch.cli.app import app
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request
 from paybatch.flow.sample import sample
 from paybatch.flow.summary import summarize
 

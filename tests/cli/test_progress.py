@@ -11,8 +11,8 @@ from paybatch.cli.progress import Progress
 from paybatch.cli.steps import Steps
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request
 
 
 @pytest.fixture

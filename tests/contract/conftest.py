@@ -10,8 +10,8 @@ from paybatch import registry
 from paybatch.domain.dialect import Dialect
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request
 from paybatch.flow.report import report
 from paybatch.flow.sample import rows_of
 

@@ -15,7 +15,7 @@ from paybatch.domain.dialect import Dialect
 from paybatch.domain.report import CELL, REPORT_COLUMNS
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
-from paybatch.flow.receive import choose_dialect
+from paybatch.flow.intake.receive import choose_dialect
 from paybatch.flow.sample import sample
 from paybatch.flow.texts import from_text, lay_out, to_fields, to_text
 from paybatch.store.public_ids import Shape

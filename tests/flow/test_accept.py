@@ -10,8 +10,8 @@ import pytest
 
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request
 from paybatch.store import operations
 
 HEADER = "kind,amount_minor,currency,card_number,card_expiry,reference,payment\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.store import payments

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from paybatch.domain.delimited import FileRefused
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request, RequestWrongError, SeenBeforeError
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request, RequestWrongError, SeenBeforeError
 from paybatch.flow.report import report
 from paybatch.store import ledger
 from paybatch.store.batches import Batch

@@ -18,8 +18,8 @@ import pytest
 
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place, find_place
-from paybatch.flow.receive import Request
 from paybatch.flow.report import report
 from paybatch.store import operations
 from paybatch.store.batches import Batch

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from conftest import NOW, gate_values
-from paybatch.flow.call import Caller
-from paybatch.flow.call_values import CallWrongError
+from paybatch.flow.calls.call import Caller
+from paybatch.flow.calls.call_values import CallWrongError
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.store import directory

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from paybatch.flow import group as grouping
-from paybatch.flow import settle as settling
-from paybatch.flow.call import Caller
+from paybatch.flow.calls import group as grouping
+from paybatch.flow.calls.call import Caller
+from paybatch.flow.calls.waiting import Answer, Waiting
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
-from paybatch.flow.settle import Settled
-from paybatch.flow.waiting import Answer, Waiting
+from paybatch.flow.working import settle as settling
+from paybatch.flow.working.settle import Settled
 from paybatch.store.database import Connection, ConstraintError, Database, DatabaseGoneError, Row
 from tests_support import laws_hold
 
@@ -233,7 +233,7 @@ def test_a_key_that_waits_for_its_payment_holds_up_nobody(
 def test_a_held_payment_is_waited_for_on_few_connections(
     engine: Engine, place: Place, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paybatch.flow.call.HELD_MAX", 1)
+    monkeypatch.setattr("paybatch.flow.calls.call.HELD_MAX", 1)
     caller = Caller(engine, place)
     for name in ("one", "two"):
         caller.call({**SALE, "reference": name})

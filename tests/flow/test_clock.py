@@ -10,12 +10,12 @@ import pytest
 from conftest import gate_values
 from paybatch.domain.capabilities import Capabilities
 from paybatch.flow import clock, worker
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.payments import find_payments, view_payment
 from paybatch.flow.place import Place, find_place
 from paybatch.flow.preview import preview
-from paybatch.flow.receive import Request
 from paybatch.store import directory
 from tests_support import laws_hold, run
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conftest import gate_values
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
 from paybatch.flow.payments import find_payments, view_payment
 from paybatch.flow.place import Place, find_place

@@ -10,10 +10,10 @@ from conftest import gate_values
 from paybatch import registry
 from paybatch.domain.delimited import FileRefused
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request, RequestWrongError, choose_dialect
 from paybatch.flow.payments import find_payments, view_payment
 from paybatch.flow.place import Place, find_place
 from paybatch.flow.preview import preview
-from paybatch.flow.receive import Request, RequestWrongError, choose_dialect
 from paybatch.store import directory
 from tests_support import laws_hold, run
 

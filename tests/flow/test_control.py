@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from paybatch.domain.lifecycle import BatchState
-from paybatch.flow import accept as accepting
 from paybatch.flow import batch as batches
 from paybatch.flow import control, worker
 from paybatch.flow.engine import Engine, load_batch, move
+from paybatch.flow.intake import accept as accepting
+from paybatch.flow.intake.receive import Request, receive
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request, receive
 from paybatch.store import batches as stored
 
 HEADER = "kind,amount_minor,currency,card_number,card_expiry,card_cvv,reference,payment\n"

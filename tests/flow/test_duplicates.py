@@ -14,9 +14,9 @@ from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import batch as batches
 from paybatch.flow import control
 from paybatch.flow.engine import Engine, load_batch, move
+from paybatch.flow.intake.receive import Request, SeenBeforeError, receive
 from paybatch.flow.place import Place, find_place
 from paybatch.flow.preview import preview
-from paybatch.flow.receive import Request, SeenBeforeError, receive
 from paybatch.flow.report import report
 from paybatch.store import directory, ledger
 from paybatch.store.batches import Batch

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 
 from paybatch.flow import batch as batches
-from paybatch.flow import rounds
-from paybatch.flow.claim import Book, Round, claim_round
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request
 from paybatch.flow.report import report
+from paybatch.flow.working import rounds
+from paybatch.flow.working.claim import Book, Round, claim_round
 from paybatch.store import ledger
 
 HEADER = "kind,amount_minor,currency,card_number,card_expiry,reference,payment,final\n"

@@ -11,7 +11,7 @@ from paybatch import registry
 from paybatch.domain.connector import Verb
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, find_place
-from paybatch.flow.settle import business_day
+from paybatch.flow.working.settle import business_day
 from paybatch.store import directory
 from paybatch.store.directory import Gate
 from tests_support import run

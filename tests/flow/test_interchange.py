@@ -8,7 +8,7 @@ import pytest
 
 from paybatch import registry
 from paybatch.domain.line_items import is_well_formed
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from tests_support import laws_hold, run

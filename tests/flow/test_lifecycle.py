@@ -27,11 +27,11 @@ from paybatch.domain.kind import Subject
 from paybatch.domain.reasons import PRECEDENCE
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
-from paybatch.flow.follow_up import _ladder
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import find_place
-from paybatch.flow.posting import store_transfers
-from paybatch.flow.receive import Request
 from paybatch.flow.report import report
+from paybatch.flow.working.follow_up import _ladder
+from paybatch.flow.working.posting import store_transfers
 from paybatch.store import directory, ledger
 from paybatch.store.public_ids import Shape
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
 from paybatch.flow.payments import find_payments, view_payment
 from paybatch.flow.place import Place

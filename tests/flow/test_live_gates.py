@@ -4,7 +4,7 @@ import pytest
 
 from conftest import gate_values
 from paybatch import registry
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, find_place
 from paybatch.flow.wallet import add_card, add_customer

@@ -6,11 +6,11 @@ One that the sender may not act for looks unknown, and so do its payments and ga
 import pytest
 
 from conftest import gate_values
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place, find_place
 from paybatch.flow.preview import preview
-from paybatch.flow.receive import Request
 from paybatch.store import directory, payments
 from tests_support import laws_hold, run
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
 from paybatch.flow.phases import runs
 from paybatch.flow.place import Place

@@ -15,12 +15,12 @@ import pytest
 
 from conftest import gate_values
 from paybatch.flow import batch as batches
-from paybatch.flow import receive
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
+from paybatch.flow.intake import receive
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place, find_place
 from paybatch.flow.preview import preview
-from paybatch.flow.receive import Request
 from paybatch.store import directory, subjects
 from paybatch.store.public_ids import Shape
 from tests_support import laws_hold, run

@@ -10,11 +10,11 @@ from paybatch import registry
 from paybatch.domain.connector import Connector
 from paybatch.flow import batch as batches
 from paybatch.flow import people, worker
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
+from paybatch.flow.intake.receive import Request, receive
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request, receive
-from paybatch.flow.replies import ConnectorError, held
+from paybatch.flow.working.replies import ConnectorError, held
 from tests_support import laws_hold
 
 HEADER = "kind,amount_minor,currency,card_number,card_expiry,reference,payment\n"

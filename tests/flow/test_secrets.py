@@ -16,11 +16,11 @@ import pytest
 from paybatch.flow import batch as batches
 from paybatch.flow import control, vault
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request, blob_name, receive
 from paybatch.flow.place import Place, find_place
-from paybatch.flow.receive import Request, blob_name, receive
 from paybatch.flow.report import report
-from paybatch.flow.rounds import Work
 from paybatch.flow.work import work_chunk
+from paybatch.flow.working.rounds import Work
 from paybatch.store import directory
 from paybatch.store import numbers as stored
 from paybatch.store.batches import Batch

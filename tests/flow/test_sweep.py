@@ -16,8 +16,8 @@ from paybatch.domain.lifecycle import BatchState
 from paybatch.flow import batch as batches
 from paybatch.flow import control, sweep, worker
 from paybatch.flow.engine import Engine, load_batch, move
+from paybatch.flow.intake.receive import Request, SeenBeforeError, receive
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Request, SeenBeforeError, receive
 from paybatch.store.blobs import BlobsError
 from paybatch.store.database import Connection, Database, DatabaseGoneError, Row
 from paybatch.store.public_ids import Shape

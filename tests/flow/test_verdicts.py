@@ -10,7 +10,7 @@ import pytest
 from conftest import gate_values
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
-from paybatch.flow.call import Caller
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
 from paybatch.flow.payments import find_payments, view_payment
 from paybatch.flow.place import Place, find_place

@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from paybatch.flow.waiting import GROUP_MAX, Groups, Waiting
+from paybatch.flow.calls.waiting import GROUP_MAX, Groups, Waiting
 
 SECONDS = 10
 

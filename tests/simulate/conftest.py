@@ -16,8 +16,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine, load_batch, open_engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import find_place
-from paybatch.flow.receive import Request
 from paybatch.flow.report import report
 from paybatch.settings import Settings
 from paybatch.site.migrate import migrate

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import open_engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import find_place
-from paybatch.flow.receive import Request
 from paybatch.settings import Settings
 
 

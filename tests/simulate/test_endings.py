@@ -15,8 +15,8 @@ from paybatch.domain.lifecycle import BATCH_FINAL
 from paybatch.flow import batch as batches
 from paybatch.flow import control, worker
 from paybatch.flow.engine import Engine, load_batch
+from paybatch.flow.intake.receive import Request, receive
 from paybatch.flow.place import find_place
-from paybatch.flow.receive import Request, receive
 from paybatch.store.database import DatabaseGoneError
 
 SMALL: dict[str, object] = {"chunk_rows": 5, "stop_chunk_rows": 5, "threads": 1}

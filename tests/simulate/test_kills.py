@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from paybatch.flow.intake.receive import Request, receive
 from paybatch.flow.place import find_place
-from paybatch.flow.receive import Request, receive
 from paybatch.store import embedded
 
 HEADER = (

@@ -39,7 +39,7 @@ CALLS = {
 FOUND = {
     "paybatch.__main__": "python -m paybatch",
     "paybatch.cli": "the command in pyproject.toml",
-    "paybatch.flow.call": "the faces of the site, which are yet to come; bench measures it",
+    "paybatch.flow.calls.call": "the faces of the site, which are yet to come; bench measures it",
     "paybatch.site.apps": "Django",
 }
 WALKED = ("paybatch.kinds.", "paybatch.dialects.", "paybatch.connectors.")

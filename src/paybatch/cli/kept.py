@@ -11,7 +11,7 @@ from paybatch.cli.opening import batch_name
 from paybatch.cli.output import err, fail
 from paybatch.cli.progress import Progress
 from paybatch.flow.engine import Engine
-from paybatch.flow.replies import ConnectorError
+from paybatch.flow.working.replies import ConnectorError
 from paybatch.store.database import DatabaseBusyError, DatabaseGoneError
 
 INTERRUPTED = 130  # what shells use for Ctrl-C

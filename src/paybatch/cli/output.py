@@ -120,7 +120,7 @@ def sentence_of(error: Exception) -> str | None:
     )
     from paybatch.flow.people import WrongError  # noqa: PLC0415
     from paybatch.flow.place import PlaceUnknownError  # noqa: PLC0415
-    from paybatch.flow.replies import ConnectorError  # noqa: PLC0415
+    from paybatch.flow.working.replies import ConnectorError  # noqa: PLC0415
     from paybatch.store.blobs import BlobsError  # noqa: PLC0415
     from paybatch.store.database import DatabaseBusyError, DatabaseGoneError  # noqa: PLC0415
     from paybatch.store.embedded import EmbeddedError  # noqa: PLC0415

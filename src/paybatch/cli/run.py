@@ -17,9 +17,9 @@ from paybatch.cli.steps import Steps, Took
 from paybatch.domain.delimited import FileRefused
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request, RequestWrongError, SeenBeforeError
 from paybatch.flow.place import Place, PlaceUnknownError, find_place
 from paybatch.flow.preview import preview
-from paybatch.flow.receive import Request, RequestWrongError, SeenBeforeError
 from paybatch.flow.summary import summarize
 from paybatch.settings import Settings
 from paybatch.store.batches import Batch

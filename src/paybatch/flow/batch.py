@@ -9,16 +9,16 @@ import polars as pl
 
 from paybatch.domain.delimited import FileRefused
 from paybatch.domain.lifecycle import BatchState
-from paybatch.flow import accept as accepting
 from paybatch.flow import control, sweep
-from paybatch.flow import receive as receiving
 from paybatch.flow import work as working
-from paybatch.flow.accept import Advance
 from paybatch.flow.engine import Engine, load_batch, move
 from paybatch.flow.foresee import foreseen
+from paybatch.flow.intake import accept as accepting
+from paybatch.flow.intake import receive as receiving
+from paybatch.flow.intake.accept import Advance
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.jobs import defer_work
 from paybatch.flow.place import Place, find_place
-from paybatch.flow.receive import Request
 from paybatch.flow.summary import summarize
 from paybatch.store import batches, directory
 from paybatch.store.batches import Batch

@@ -13,10 +13,10 @@ import polars as pl
 
 from paybatch.domain.text import filled
 from paybatch.flow import batch as batches
-from paybatch.flow import receive
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake import receive
 from paybatch.flow.place import find_place
-from paybatch.flow.settle import business_day
+from paybatch.flow.working.settle import business_day
 from paybatch.store import directory, due
 from paybatch.store.directory import Gate
 from paybatch.store.public_ids import Shape

@@ -3,12 +3,12 @@
 import polars as pl
 
 from paybatch.domain.lifecycle import BatchState
-from paybatch.flow import receive
 from paybatch.flow.engine import Engine, load_batch, move
 from paybatch.flow.foresee import REFUSED
-from paybatch.flow.rounds import claimed
-from paybatch.flow.settle import ended
+from paybatch.flow.intake import receive
 from paybatch.flow.tallies import left_queue, tally
+from paybatch.flow.working.rounds import claimed
+from paybatch.flow.working.settle import ended
 from paybatch.store import batches, directory, operations
 from paybatch.store.batches import Batch
 

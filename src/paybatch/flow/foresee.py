@@ -8,12 +8,12 @@ when the rows are claimed.
 import polars as pl
 
 from paybatch.domain.connector import REPLY_SCHEMA
-from paybatch.flow.claim import Book
-from paybatch.flow.details import with_details
 from paybatch.flow.engine import Engine
-from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.place import Place
-from paybatch.flow.rounds import claimed, in_rounds, locked
+from paybatch.flow.working.claim import Book
+from paybatch.flow.working.details import with_details
+from paybatch.flow.working.enrolling import wallets_of
+from paybatch.flow.working.rounds import claimed, in_rounds, locked
 from paybatch.store import batches
 from paybatch.store.batches import Batch, Chunk
 

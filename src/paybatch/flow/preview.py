@@ -13,17 +13,17 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.delimited import read_records
 from paybatch.domain.few import nulls
-from paybatch.flow import details
-from paybatch.flow.changes import KEY
-from paybatch.flow.check import Checked, check
-from paybatch.flow.claim import Book, acting
 from paybatch.flow.engine import Engine
-from paybatch.flow.enrolling import wallets_of
 from paybatch.flow.foresee import JUDGED, REFUSED, judged_in
+from paybatch.flow.intake.check import Checked, check
+from paybatch.flow.intake.receive import Counted, Request, open_file, unpacked
 from paybatch.flow.place import Place
-from paybatch.flow.receive import Counted, Request, open_file, unpacked
-from paybatch.flow.subjects import makers_of, stored_subjects, subjects_here
 from paybatch.flow.tallies import left_queue, tally
+from paybatch.flow.working import details
+from paybatch.flow.working.changes import KEY
+from paybatch.flow.working.claim import Book, acting
+from paybatch.flow.working.enrolling import wallets_of
+from paybatch.flow.working.subjects import makers_of, stored_subjects, subjects_here
 from paybatch.store import batches, operations, payments
 from paybatch.store.database import Connection, Row
 

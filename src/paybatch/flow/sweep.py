@@ -6,8 +6,9 @@ and `paybatch batch resume` each time.
 
 from datetime import timedelta
 
-from paybatch.flow import control, receive
+from paybatch.flow import control
 from paybatch.flow.engine import Engine, load_batch
+from paybatch.flow.intake import receive
 from paybatch.store import batches, numbers
 
 ORPHAN_HOURS = 24  # an upload may stand there some time before its batch does

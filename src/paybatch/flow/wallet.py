@@ -10,7 +10,7 @@ from paybatch.domain.masking import mask_number
 from paybatch.domain.reasons import Reason
 from paybatch.flow import vault
 from paybatch.flow.engine import Engine
-from paybatch.flow.means import BANK, CARD
+from paybatch.flow.intake.means import BANK, CARD
 from paybatch.flow.people import WrongError, check_name
 from paybatch.store import directory, numbers
 

@@ -12,13 +12,13 @@ from threading import Event
 import polars as pl
 
 from paybatch.domain.lifecycle import BatchState
-from paybatch.flow import receive
-from paybatch.flow.accept import Advance
 from paybatch.flow.engine import Engine, move
+from paybatch.flow.intake import receive
+from paybatch.flow.intake.accept import Advance
 from paybatch.flow.place import Place, refreshed
-from paybatch.flow.rounds import Work, claimed, settle_rounds
-from paybatch.flow.settle import Settled, store
 from paybatch.flow.tallies import left_queue, tally
+from paybatch.flow.working.rounds import Work, claimed, settle_rounds
+from paybatch.flow.working.settle import Settled, store
 from paybatch.store import batches, operations
 from paybatch.store.batches import Batch
 from paybatch.store.database import Connection, Row

@@ -14,9 +14,12 @@ from paybatch import registry
 from paybatch.domain.few import chosen, distinct, has_any, joined, nulls
 from paybatch.domain.reasons import Reason
 from paybatch.domain.text import filled
-from paybatch.flow import filters, gates, vault
-from paybatch.flow.changes import KEY
-from paybatch.flow.claim import (
+from paybatch.flow import vault
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place, test_numbers
+from paybatch.flow.working import filters, gates
+from paybatch.flow.working.changes import KEY
+from paybatch.flow.working.claim import (
     Book,
     Round,
     acts_on_payment,
@@ -25,13 +28,11 @@ from paybatch.flow.claim import (
     refused_in_line,
     windows,
 )
-from paybatch.flow.details import with_details
-from paybatch.flow.engine import Engine
-from paybatch.flow.enrolling import wallets_of
-from paybatch.flow.place import Place, test_numbers
-from paybatch.flow.replies import answered_by_us, check_inline, held, is_ours
-from paybatch.flow.settle import Settled, refuse, settle
-from paybatch.flow.verdicts import judged
+from paybatch.flow.working.details import with_details
+from paybatch.flow.working.enrolling import wallets_of
+from paybatch.flow.working.replies import answered_by_us, check_inline, held, is_ours
+from paybatch.flow.working.settle import Settled, refuse, settle
+from paybatch.flow.working.verdicts import judged
 from paybatch.store import operations, payments
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, Row

@@ -7,17 +7,18 @@ from functools import partial
 import polars as pl
 
 from paybatch.domain.few import nulls
-from paybatch.flow import details, filters, gates, phases
-from paybatch.flow.changes import KEY
-from paybatch.flow.claim import Book, acts_on_payment
+from paybatch.flow import phases
+from paybatch.flow.calls.waiting import Answer, PaymentKey
 from paybatch.flow.engine import Engine
-from paybatch.flow.enrolling import wallets_of
+from paybatch.flow.intake.shaping import Origin, rejected, replayed
 from paybatch.flow.place import Place, refreshed
-from paybatch.flow.rounds import Sender, in_rounds, locked
-from paybatch.flow.settle import Settled, store
-from paybatch.flow.shaping import Origin, rejected, replayed
-from paybatch.flow.subjects import stored_subjects
-from paybatch.flow.waiting import Answer, PaymentKey
+from paybatch.flow.working import details, filters, gates
+from paybatch.flow.working.changes import KEY
+from paybatch.flow.working.claim import Book, acts_on_payment
+from paybatch.flow.working.enrolling import wallets_of
+from paybatch.flow.working.rounds import Sender, in_rounds, locked
+from paybatch.flow.working.settle import Settled, store
+from paybatch.flow.working.subjects import stored_subjects
 from paybatch.store import operations, payments
 from paybatch.store.database import Connection, Row
 from paybatch.store.operations import CLAIMED

@@ -22,14 +22,15 @@ from paybatch.domain.delimited import (
 )
 from paybatch.domain.lifecycle import BatchState
 from paybatch.domain.masking import mask_cells
-from paybatch.flow import phases, receive, vault
-from paybatch.flow.check import check
+from paybatch.flow import phases, vault
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake import receive
+from paybatch.flow.intake.check import check
+from paybatch.flow.intake.shaping import Origin, rejected, replayed, shaped, taken_keys, vault_rows
+from paybatch.flow.intake.values import kept_names
 from paybatch.flow.place import Place
-from paybatch.flow.shaping import Origin, rejected, replayed, shaped, taken_keys, vault_rows
 from paybatch.flow.tallies import tally
 from paybatch.flow.texts import Layout, broken_to_text, lay_out, to_text
-from paybatch.flow.values import kept_names
 from paybatch.store import batches, numbers, operations, subjects
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, ConstraintError, Row

@@ -11,7 +11,7 @@ from paybatch import registry
 from paybatch.domain import identifiers
 from paybatch.domain.few import nulls
 from paybatch.flow.engine import Engine
-from paybatch.flow.values import kept_names
+from paybatch.flow.intake.values import kept_names
 from paybatch.store import directory, facts, numbers
 from paybatch.store.database import Connection, Row
 

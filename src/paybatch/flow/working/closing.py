@@ -17,8 +17,8 @@ from paybatch.domain.ledger import Account
 from paybatch.domain.money import decimal_text
 from paybatch.domain.reasons import Reason
 from paybatch.flow.place import Place
-from paybatch.flow.replies import check_inline, held
-from paybatch.flow.settle import business_day
+from paybatch.flow.working.replies import check_inline, held
+from paybatch.flow.working.settle import business_day
 from paybatch.store import settlements
 from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate

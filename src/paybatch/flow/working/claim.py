@@ -19,10 +19,10 @@ from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.few import distinct, without
 from paybatch.domain.kind import Subject
 from paybatch.domain.payment import AMOUNTS
-from paybatch.flow.changes import KEY, STATE, changes_of, in_sequence
-from paybatch.flow.enrolling import Wallets
-from paybatch.flow.follow_up import judged
 from paybatch.flow.place import Place
+from paybatch.flow.working.changes import KEY, STATE, changes_of, in_sequence
+from paybatch.flow.working.enrolling import Wallets
+from paybatch.flow.working.follow_up import judged
 from paybatch.store.payments import LOCKED
 
 WINDOW_ROWS = 1_024  # rows of one payment that a round looks at

@@ -17,8 +17,8 @@ from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.money import AMOUNT_DIGITS_MAX
 from paybatch.domain.reasons import Reason
 from paybatch.flow.describe import AMOUNT_COLUMNS, FIELDS, MEANS_COLUMNS, type_of
-from paybatch.flow.known import Known, Test, both, either, negated
-from paybatch.flow.values import PARTS
+from paybatch.flow.intake.known import Known, Test, both, either, negated
+from paybatch.flow.intake.values import PARTS
 
 _EVERY_ROW = pl.col("line").is_not_null()
 

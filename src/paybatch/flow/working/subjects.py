@@ -9,8 +9,8 @@ apart. Rows have ``line, merchant_id, gate_id`` (0 = none named), ``payment_id``
 import polars as pl
 
 from paybatch.domain.reasons import Reason
-from paybatch.flow.claim import makes_payment
 from paybatch.flow.place import Place
+from paybatch.flow.working.claim import makes_payment
 from paybatch.store import subjects
 from paybatch.store.database import Connection, Row
 

@@ -14,12 +14,13 @@ from paybatch.domain import columns
 from paybatch.domain.few import distinct
 from paybatch.domain.fields import Field
 from paybatch.domain.reasons import Reason
-from paybatch.flow import details, vault
-from paybatch.flow.check import Checked
+from paybatch.flow import vault
 from paybatch.flow.describe import ERRORS
 from paybatch.flow.engine import Engine
-from paybatch.flow.settle import ended
+from paybatch.flow.intake.check import Checked
 from paybatch.flow.texts import NUMBERS
+from paybatch.flow.working import details
+from paybatch.flow.working.settle import ended
 from paybatch.store import idempotency, operations
 from paybatch.store.database import Connection, Row
 from paybatch.store.public_ids import Shape

@@ -15,11 +15,11 @@ from paybatch import registry
 from paybatch.domain.effects import CloseDay, UnlockGate
 from paybatch.domain.kind import Subject
 from paybatch.domain.reasons import Reason
-from paybatch.flow.closing import Closed, RefusedError, close
 from paybatch.flow.engine import Engine
 from paybatch.flow.phases import alone
 from paybatch.flow.place import Place
-from paybatch.flow.settle import Settled, ended
+from paybatch.flow.working.closing import Closed, RefusedError, close
+from paybatch.flow.working.settle import Settled, ended
 from paybatch.store import settlements
 from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate

@@ -18,16 +18,16 @@ from paybatch.domain.few import FEW_ROWS, distinct, nulls
 from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import precedence_of, sentence_of
 from paybatch.domain.text import filled
-from paybatch.flow import rules
-from paybatch.flow.cells import broken_texts, fitted
 from paybatch.flow.describe import NO_ERRORS, describe, told_together
 from paybatch.flow.engine import Engine
-from paybatch.flow.known import known
-from paybatch.flow.means import find_means
-from paybatch.flow.owners import find_owners
+from paybatch.flow.intake import rules
+from paybatch.flow.intake.cells import broken_texts, fitted
+from paybatch.flow.intake.known import known
+from paybatch.flow.intake.means import find_means
+from paybatch.flow.intake.owners import find_owners
+from paybatch.flow.intake.values import harmless, typed
 from paybatch.flow.place import Place, test_numbers
 from paybatch.flow.texts import Layout, to_fields
-from paybatch.flow.values import harmless, typed
 
 _BROKEN_CHARACTERS_MAX = 80
 

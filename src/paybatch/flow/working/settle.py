@@ -11,15 +11,15 @@ from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
 from paybatch.domain.few import distinct, joined, nulls, without
-from paybatch.flow import filters, verdicts
-from paybatch.flow.changes import added_up, changes_of, in_sequence
-from paybatch.flow.claim import acts_on_payment
 from paybatch.flow.describe import refusal
 from paybatch.flow.engine import Engine
-from paybatch.flow.enrolling import enrolled
 from paybatch.flow.place import Place
-from paybatch.flow.posting import store_transfers
-from paybatch.flow.recording import records
+from paybatch.flow.working import filters, verdicts
+from paybatch.flow.working.changes import added_up, changes_of, in_sequence
+from paybatch.flow.working.claim import acts_on_payment
+from paybatch.flow.working.enrolling import enrolled
+from paybatch.flow.working.posting import store_transfers
+from paybatch.flow.working.recording import records
 from paybatch.store import facts, operations, payments, wallets
 from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate

@@ -17,15 +17,15 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.delimited import Records
-from paybatch.flow import gates
-from paybatch.flow.call_values import readable
-from paybatch.flow.check import check
+from paybatch.flow.calls.call_values import readable
+from paybatch.flow.calls.group import Group
+from paybatch.flow.calls.waiting import Answer, Groups, PaymentKey, Waiting
 from paybatch.flow.engine import Engine
-from paybatch.flow.group import Group
+from paybatch.flow.intake.check import check
+from paybatch.flow.intake.shaping import Origin, shaped, vault_rows
 from paybatch.flow.place import Place, find_place
-from paybatch.flow.shaping import Origin, shaped, vault_rows
 from paybatch.flow.texts import Layout
-from paybatch.flow.waiting import Answer, Groups, PaymentKey, Waiting
+from paybatch.flow.working import gates
 from paybatch.store import batches, operations
 from paybatch.store.database import DatabaseGoneError
 

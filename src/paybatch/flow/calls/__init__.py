@@ -1,0 +1,1 @@
+"""Calls: single operations, worked at once in the caller's process."""

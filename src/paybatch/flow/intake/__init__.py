@@ -1,0 +1,1 @@
+"""Intake: from the bytes of a file to operations that are stored."""

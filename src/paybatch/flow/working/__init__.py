@@ -1,0 +1,1 @@
+"""Working: claim, send and settle, over whole columns."""
