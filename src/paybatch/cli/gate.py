@@ -8,7 +8,7 @@ import typer
 from paybatch.cli.opening import opened, usage
 from paybatch.cli.output import amount, fail, say, show, show_json
 from paybatch.cli.run import Json
-from paybatch.flow.people import NewGate, add_gate, capabilities_of
+from paybatch.flow.people import NewGate, add_gate, capabilities_of, settings_of
 from paybatch.settings import Settings
 from paybatch.store import directory, settlements
 from paybatch.store.directory import Gate
@@ -17,6 +17,10 @@ app = typer.Typer(help="A merchant's accounts at processors.", no_args_is_help=T
 Merchant = Annotated[str, typer.Argument(metavar="MERCHANT", help="Whose gate it is.")]
 Currencies = Annotated[list[str] | None, typer.Option("--currency", help="One it takes; again.")]
 Settlements = list[dict[str, Any]]  # of one gate, by currency
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--setting", help="What its connector must be told, as name=value; again."),
+]
 Told = Annotated[list[str] | None, typer.Option("--capability", help="As name=value; again.")]
 
 
@@ -31,6 +35,7 @@ def add(
     zone: Annotated[str, typer.Option(help="Time zone of its business day.")] = "UTC",
     cut_off: Annotated[str, typer.Option(help="When the next business day begins.")] = "00:00",
     capability: Told = None,
+    setting: Setting = None,
     default: Annotated[bool, typer.Option("--default", help="For rows that name none.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -45,6 +50,7 @@ def add(
         zone=zone,
         cut_off=_time_of(cut_off),
         capabilities=capabilities_of(capability or []),
+        settings=settings_of(setting or []),
         is_default=default,
     )
     with opened(settings) as engine:

@@ -188,7 +188,6 @@ CONNECTOR = Connector(
     title="Sandbox",
     inline=True,
     idempotent=True,
-    lookup=False,
     verbs=frozenset(Verb),
     wants=frozenset({"billing_postal_code", "voice_approval_code"}),
     test_values={

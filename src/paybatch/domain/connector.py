@@ -9,14 +9,18 @@ Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``v
 ``expiry`` Int16 (YYMM), ``cvv``, ``number`` (only if ``needs_number``), ``test_value`` String
 (which of the connector's test values the number is, in test mode only), ``bank_code``,
 ``account_type``, ``sec_code``, ``captured_minor``, ``payment`` Int64, ``payment_test_value`` and
-the columns named in ``wants``. A call to close a day has ``amount_minor`` (the sum of sales),
+the columns named in ``wants``, and ``setting_NAME`` String for each of its ``settings`` (all calls
+of one ``send`` are for one gate). A call to close a day has ``amount_minor`` (the sum of sales),
 ``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
 ``cvv_result``, ``score`` Int32. A connector may leave out ``score``. Every call has exactly one,
 and no approval is of more than was asked for; replies that say otherwise are refused as a whole,
-and nothing of them is stored.
+and nothing of them is stored. A call whose time was over is answered ``unknown``, by the connector
+itself; what is unknown is asked about with ``look_up``, which takes the same calls and answers as
+``send`` does: what became of each key, ``failed`` with the response ``not_found`` where the
+processor does not know it, ``unknown`` where it did not say.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -75,6 +79,7 @@ class Response(StrEnum):
     STOP_RECURRING = "stop_recurring"
     DUPLICATE = "duplicate"
     PROCESSOR_ERROR = "processor_error"
+    NOT_FOUND = "not_found"  # a look-up: the processor does not know the key
 
 
 REPLY_SCHEMA = pl.Schema(
@@ -104,14 +109,17 @@ class Connector:
         title: The name for people.
         inline: No outside effect: claim, send and settle share one transaction.
         idempotent: Re-sending a key is safe.
-        lookup: A key can be asked about.
         needs_number: Numbers are decrypted for it; only then.
         verbs: What it can do.
         wants: Details of the row that it is given, by field name (``billing_postal_code``).
         test_values: Numbers that nobody has -> their meaning. They skip check-digit rules on gates
             in test mode, and no live gate takes them.
+        settings: What a gate must tell it, such as the processor's address -> its meaning.
         calls_in_flight: How many calls may be under way at once.
+        claim_rows: How many calls are claimed at once, so many at most are in doubt after a crash.
+        timeout_seconds: How long it waits for an answer before it says ``unknown``.
         send: Calls -> replies, as they come.
+        look_up: Calls -> what became of their keys; None = the processor cannot be asked.
         document: The manual page; the registry fills in the module's docstring.
     """
 
@@ -119,13 +127,16 @@ class Connector:
     title: str
     inline: bool
     idempotent: bool
-    lookup: bool
     needs_number: bool = False
     verbs: frozenset[Verb]
     wants: frozenset[str] = frozenset()
     test_values: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
     calls_in_flight: int = 1
+    claim_rows: int = 2_000
+    timeout_seconds: float = 30.0
     send: Send
+    look_up: Send | None = None
     document: str = field(default="", compare=False)
 
 
@@ -136,7 +147,6 @@ def not_installed(name: str) -> Connector:
         title="not installed",
         inline=True,
         idempotent=False,
-        lookup=False,
         verbs=frozenset(),
         send=lambda _: iter(()),
     )

@@ -1,7 +1,7 @@
 """People and places: making senders, merchants and gates, each act audited."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -34,6 +34,7 @@ class NewGate:
     zone: str = "UTC"
     cut_off: time = time(0, 0)
     capabilities: Capabilities = field(default_factory=Capabilities)
+    settings: Mapping[str, str] = field(default_factory=dict)
     is_default: bool = False
 
 
@@ -116,6 +117,19 @@ def capabilities_of(told: Sequence[str]) -> Capabilities:
         raise WrongError(f"Capability {found['loc'][0]}: {found['msg']}.") from None
 
 
+def settings_of(told: Sequence[str]) -> dict[str, str]:
+    """Read settings such as ``url=http://127.0.0.1:8080``.
+
+    Raises:
+        WrongError: One is not written as name=value.
+    """
+    pairs = [each.partition("=") for each in told]
+    wrong = [name for name, equals, value in pairs if not (name and equals and value)]
+    if wrong:
+        raise WrongError(f"{wrong[0]!r} is not a setting as name=value.")
+    return {name: value for name, _, value in pairs}
+
+
 def add_gate(engine: Engine, gate: NewGate, sender: str) -> bool:
     """Make a gate; False when the merchant has one of that name.
 
@@ -134,6 +148,7 @@ def add_gate(engine: Engine, gate: NewGate, sender: str) -> bool:
         "capabilities": json.dumps(
             gate.capabilities.model_dump(mode="json", exclude_defaults=True), sort_keys=True
         ),
+        "settings": json.dumps(dict(gate.settings), sort_keys=True),
     }
     with engine.database.transaction() as connection:
         if gate.merchant not in {each["name"] for each in directory.list_merchants(connection)}:
@@ -160,6 +175,7 @@ def _check(gate: NewGate) -> None:
             f"Connector {gate.connector!r} has an effect outside (it is not inline). Gates of such "
             "connectors cannot be made yet: their calls need transactions of their own."
         )
+    _check_settings(gate)
     if gate.mode not in {"test", "live"}:
         raise WrongError("A gate's mode is test or live.")
     unknown = [each for each in gate.currencies if each not in currency_exponents()]
@@ -169,6 +185,14 @@ def _check(gate: NewGate) -> None:
         ZoneInfo(gate.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones
         raise WrongError(f"{gate.zone!r} is not a time zone such as Europe/Berlin.") from None
+
+
+def _check_settings(gate: NewGate) -> None:
+    """See that a gate has exactly the settings that its connector wants."""
+    wanted = registry.connectors()[gate.connector].settings
+    if set(gate.settings) != set(wanted):
+        told = "; ".join(f"{name}: {meaning}" for name, meaning in wanted.items()) or "none"
+        raise WrongError(f"The settings that connector {gate.connector!r} wants: {told}.")
 
 
 def make_demo(engine: Engine, sender: str) -> bool:

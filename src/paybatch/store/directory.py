@@ -47,6 +47,7 @@ class Gate:
     state: str = "open"
     business_day: date | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def _rows(

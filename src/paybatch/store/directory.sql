@@ -49,11 +49,12 @@ SELECT id, name, title, created_at FROM merchant ORDER BY id;
 -- name: add_gate
 -- Makes a gate; the first one of a merchant is its default.
 INSERT INTO gate (
-    merchant_id, name, connector, mode, currencies, zone, cut_off, capabilities, is_default
+    merchant_id, name, connector, mode, currencies, zone, cut_off, capabilities, settings,
+    is_default
 )
 SELECT
     m.id, %(name)s, %(connector)s, %(mode)s, %(currencies)s, %(zone)s, %(cut_off)s,
-    %(capabilities)s,
+    %(capabilities)s, %(settings)s,
     NOT EXISTS (SELECT 1 FROM gate AS g WHERE g.merchant_id = m.id AND g.is_default)
 FROM merchant AS m WHERE m.name = %(merchant)s
 ON CONFLICT (merchant_id, name) DO NOTHING
@@ -75,7 +76,7 @@ WHERE g.merchant_id = m.id AND m.name = %(merchant)s AND g.name = %(name)s;
 -- The gates of these merchants.
 SELECT
     g.merchant_id, m.name AS merchant, g.id, g.name, g.connector, g.mode, g.currencies, g.zone,
-    g.cut_off, g.capabilities, g.is_default, g.state, g.business_day
+    g.cut_off, g.capabilities, g.settings, g.is_default, g.state, g.business_day
 FROM gate AS g INNER JOIN merchant AS m ON g.merchant_id = m.id
 WHERE g.merchant_id = ANY(%(merchant_ids)s) ORDER BY g.merchant_id, g.id;
 

@@ -3,6 +3,7 @@
 The preview takes the same way, with everything approved and nothing stored.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -36,10 +37,12 @@ from paybatch.flow.working.verdicts import judged
 from paybatch.store import operations, payments
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, Row
+from paybatch.store.directory import Gate
 from paybatch.store.keys import DataKey
 from paybatch.store.public_ids import Shape
 
 Send = Callable[[pl.DataFrame], pl.DataFrame]
+_ENV = "env:"  # a setting that is read from the environment, and stands in no database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,8 +224,12 @@ class Sender:
     def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
         """Add the gate's mode, and which numbers are test values, by their fingerprints."""
         values = self._test_numbers(gate_id)
-        mode = pl.Series("mode", [self.place.gate(gate_id).mode])
-        found = [mode.new_from_index(0, calls.height)]
+        gate = self.place.gate(gate_id)
+        known = {"mode": gate.mode, **_settings(gate)}
+        found = [
+            pl.Series(name, [value]).new_from_index(0, calls.height)
+            for name, value in known.items()
+        ]
         for name, column in (
             ("test_value", "number_id"),
             ("payment_test_value", "payment_number_id"),
@@ -238,3 +245,13 @@ class Sender:
         if self.place.gate(gate_id).mode != "test":
             return {}
         return test_numbers(self.engine, self.place.connector(gate_id))
+
+
+def _settings(gate: Gate) -> dict[str, str]:
+    """Give a gate's settings as columns of its calls; ``env:NAME`` stands for a secret."""
+    return {
+        f"setting_{name}": os.environ.get(value[len(_ENV) :], "")
+        if value.startswith(_ENV)
+        else value
+        for name, value in gate.settings.items()
+    }

@@ -36,7 +36,7 @@ CREATE TABLE sender_merchant (
 );
 
 -- A merchant's account at a processor. state 'closing' = its processor did not take the last close
--- of day; business_day = the day that a close opened, where that is later than the calendar says.
+-- of day; settings = what its connector must be told; business_day = the day that a close opened, where that is later than the calendar says.
 CREATE TABLE gate (
     merchant_id integer NOT NULL REFERENCES merchant (id),
     id integer GENERATED ALWAYS AS IDENTITY,
@@ -47,6 +47,7 @@ CREATE TABLE gate (
     zone text NOT NULL DEFAULT 'UTC',
     cut_off time NOT NULL DEFAULT '00:00',
     capabilities jsonb NOT NULL DEFAULT '{}',
+    settings jsonb NOT NULL DEFAULT '{}',
     is_default boolean NOT NULL DEFAULT FALSE,
     state text COLLATE "C" NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closing')),
     business_day date,
