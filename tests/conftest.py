@@ -80,6 +80,7 @@ def gate_values(name: str, **changes: object) -> dict[str, object]:
         "currencies": ["USD"],
         "zone": "UTC",
         "cut_off": "00:00",
+        "settings": "{}",
         "capabilities": "{}",
         **changes,
     }
