@@ -286,7 +286,12 @@ def test_an_old_cvv_is_not_sent(
 def test_a_row_whose_cvv_is_gone_is_refused_where_the_gate_wants_one(engine: Engine) -> None:
     with engine.database.transaction() as connection:
         gate = {"merchant": "demo", "name": "careful", "connector": "sandbox", "mode": "test"}
-        times = {"zone": "UTC", "cut_off": "00:00", "capabilities": '{"cvv_required": true}'}
+        times = {
+            "zone": "UTC",
+            "cut_off": "00:00",
+            "settings": "{}",
+            "capabilities": '{"cvv_required": true}',
+        }
         directory.add_gate(connection, {**gate, **times, "currencies": ["USD"]})
     place = find_place(engine, "local", gate="careful")
     made = VISA | {"kind": "authorize", "card_cvv": "123", "reference": "one"}

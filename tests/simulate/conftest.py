@@ -125,7 +125,7 @@ def set_up(engine: Engine) -> None:
     with engine.database.transaction() as connection:
         directory.add_sender(connection, "local")
         directory.add_merchant(connection, "demo", "Demo merchant", "local")
-        directory.add_gate(connection, {**values, "capabilities": "{}"})
+        directory.add_gate(connection, {**values, "capabilities": "{}", "settings": "{}"})
     content = ["\n".join([HEADER, *earlier, ""]).encode()]
     done = batches.run(engine, find_place(engine, "local"), content, Request(file_name="old.csv"))
     assert done.state == "completed"

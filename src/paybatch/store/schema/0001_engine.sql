@@ -36,7 +36,8 @@ CREATE TABLE sender_merchant (
 );
 
 -- A merchant's account at a processor. state 'closing' = its processor did not take the last close
--- of day; settings = what its connector must be told; business_day = the day that a close opened, where that is later than the calendar says.
+-- of day; settings = what its connector must be told; business_day = the day that a close opened,
+-- where that is later than the calendar says.
 CREATE TABLE gate (
     merchant_id integer NOT NULL REFERENCES merchant (id),
     id integer GENERATED ALWAYS AS IDENTITY,
