@@ -10,8 +10,10 @@ Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``v
 (which of the connector's test values the number is, in test mode only), ``bank_code``,
 ``account_type``, ``sec_code``, ``captured_minor``, ``payment`` Int64, ``payment_test_value`` and
 the columns named in ``wants``, and ``setting_NAME`` String for each of its ``settings`` (all calls
-of one ``send`` are for one gate). A call to close a day has ``amount_minor`` (the sum of sales),
-``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
+of one ``send`` are for one gate), and for outside connectors ``send_before_epoch`` Float64: a call
+that has not left by then must not leave any more. ``payment_key`` String is the key of the call
+that made the payment that this one acts on. A call to close a day has ``amount_minor`` (the sum of
+sales), ``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
@@ -54,6 +56,7 @@ class Result(StrEnum):
     DECLINED = "declined"
     FAILED = "failed"  # known to have had no effect
     UNKNOWN = "unknown"  # the effect is not known
+    SENDING = "sending"  # by us: it goes out as soon as the claim is committed
     REJECTED = "rejected"  # by us: it was never sent; no connector answers so
 
 
@@ -79,8 +82,11 @@ class Response(StrEnum):
     STOP_RECURRING = "stop_recurring"
     DUPLICATE = "duplicate"
     PROCESSOR_ERROR = "processor_error"
+    NOT_TAKEN = "not_taken"  # it never left, or the processor takes no calls for the moment
     NOT_FOUND = "not_found"  # a look-up: the processor does not know the key
 
+
+AWAITED = frozenset({Result.UNKNOWN.value, Result.SENDING.value})  # it has no outcome yet
 
 REPLY_SCHEMA = pl.Schema(
     {
