@@ -38,6 +38,7 @@ class Control(msgspec.Struct, forbid_unknown_fields=True):
     latency_ms: float | msgspec.UnsetType = msgspec.UNSET
     jitter_ms: float | msgspec.UnsetType = msgspec.UNSET  # up to so much more
     late_seconds: float | msgspec.UnsetType = msgspec.UNSET
+    hold_seconds: float | msgspec.UnsetType = msgspec.UNSET  # of a connection without an answer
     settle_seconds: float | msgspec.UnsetType = msgspec.UNSET
     retry_after_seconds: int | msgspec.UnsetType = msgspec.UNSET
     refuse_seconds: float | msgspec.UnsetType = msgspec.UNSET

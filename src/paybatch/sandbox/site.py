@@ -19,6 +19,10 @@ _NOT_DONE = frozenset({Fault.TIMEOUT_BEFORE, Fault.DROP_BEFORE, Fault.BUSY})
 _COIN = frozenset({Fault.ERROR_500, Fault.ERROR_502})
 _OF_CALLS = frozenset({Fault.STUCK, Fault.PENDING, Fault.REFUSE})  # a look-up has no effect
 _SILENT = frozenset({Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER})
+_OWN = (
+    *("latency_ms", "jitter_ms", "late_seconds", "hold_seconds", "refuse_seconds"),
+    *("retry_after_seconds", "callback_url"),
+)
 _read_control = msgspec.json.Decoder(Control).decode
 Drawn = tuple[Fault | None, float, bool]
 
@@ -30,6 +34,7 @@ class Site:
         self.books, self.faults, self.refuse = books, faults, refuse
         self.latency_ms, self.jitter_ms = 0.0, 0.0
         self.late_seconds, self.refuse_seconds = 3.0, 2.0
+        self.hold_seconds = 120.0
         self.retry_after_seconds = 1
         self.has_look_up = True
         self.callback_url = ""
@@ -100,6 +105,7 @@ class Site:
         """Send an answer in the way of its fault, after the latency."""
         fault, share, coin = drawn
         if fault in _SILENT:
+            self.loop.call_later(self.hold_seconds, request.connection.drop)
             return
         seconds = (self.latency_ms + self.jitter_ms * share) / 1000
         if fault is Fault.LATE:
@@ -156,9 +162,8 @@ class Site:
 
     def control(self, told: Control) -> None:
         """Behave otherwise from now on, as far as it is told."""
-        for name in ("latency_ms", "jitter_ms", "late_seconds", "refuse_seconds", "callback_url"):
+        for name in _OWN:
             setattr(self, name, _or(getattr(told, name), getattr(self, name)))
-        self.retry_after_seconds = _or(told.retry_after_seconds, self.retry_after_seconds)
         self.has_look_up = _or(told.look_up, self.has_look_up)
         self.books.is_idempotent = _or(told.idempotency, self.books.is_idempotent)
         self.books.settle_seconds = _or(told.settle_seconds, self.books.settle_seconds)
@@ -172,15 +177,10 @@ class Site:
         return {
             "rates": self.faults.rates,
             "next": self.faults.next,
-            "latency_ms": self.latency_ms,
-            "jitter_ms": self.jitter_ms,
-            "late_seconds": self.late_seconds,
+            **{name: getattr(self, name) for name in _OWN},
             "settle_seconds": self.books.settle_seconds,
-            "retry_after_seconds": self.retry_after_seconds,
-            "refuse_seconds": self.refuse_seconds,
             "idempotency": self.books.is_idempotent,
             "look_up": self.has_look_up,
-            "callback_url": self.callback_url,
             "seed": self.faults.seed,
             "injected": self.faults.injected,
         }
