@@ -64,7 +64,8 @@ class Outside:
 
     def entries(self, keys: Sequence[str]) -> list[dict[str, Any]]:
         """Give what the books hold of these keys."""
-        return [each for each in self.lines("books") if each["key"] in set(keys)]
+        wanted = set(keys)
+        return [each for each in self.lines("books") if each["key"] in wanted]
 
     def kill(self) -> None:
         """End it as a power cut would."""
