@@ -8,11 +8,11 @@ Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``v
 (the gate's: ``test`` or ``live``), ``amount_minor`` Int64, ``currency``, ``brand``, ``masked``,
 ``expiry`` Int16 (YYMM), ``cvv``, ``number`` (only if ``needs_number``), ``test_value`` String
 (which of the connector's test values the number is, in test mode only), ``bank_code``,
-``account_type``, ``sec_code``, ``captured_minor``, ``payment`` Int64, ``payment_test_value`` and
-the columns named in ``wants``, and ``setting_NAME`` String for each of its ``settings`` (all calls
-of one ``send`` are for one gate), and for outside connectors ``send_before_epoch`` Float64: a call
-that has not left by then must not leave any more. ``payment_key`` String is the key of the call
-that made the payment that this one acts on. A call to close a day has ``amount_minor`` (the sum of
+``account_type``, ``sec_code``, ``payment_test_value``, the columns named in ``wants``, and
+``setting_NAME`` String for each of its ``settings`` (all calls of one ``send`` are for one gate).
+Connectors that are not inline find ``payment_key`` String too, the key of the call that made the
+payment that this one acts on, and ``send_before_epoch`` Float64: a call that has not left by then
+must not leave any more. A call to close a day has ``amount_minor`` (the sum of
 sales), ``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
@@ -88,7 +88,6 @@ class Response(StrEnum):
     STOP_RECURRING = "stop_recurring"
     DUPLICATE = "duplicate"
     PROCESSOR_ERROR = "processor_error"
-    NOT_TAKEN = "not_taken"  # it never left, or the processor takes no calls for the moment
     NOT_FOUND = "not_found"  # a look-up: the processor does not know the key
     NOT_TAKEN = "not_taken"  # it never reached the processor, or it was too busy: send it again
     NO_ANSWER = "no_answer"  # unknown: nothing came that could be believed

@@ -72,7 +72,7 @@ WHERE
 UPDATE attempt AS a SET state = 'known', next_look_at = NULL
 FROM
     unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint [], %(looks)s::smallint [])
-    AS w (merchant_id, id, looks)
+        AS w (merchant_id, id, looks)
 WHERE
     a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.looks = w.looks
     AND a.state <> 'known'

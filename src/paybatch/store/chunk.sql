@@ -155,7 +155,9 @@ SELECT EXISTS (
 
 -- name: lost_chunks
 -- Chunks whose worker is gone in the middle of sending.
-SELECT number, kind, first_line, last_line, merchant_ids, phase, attempt, state, row_count
+SELECT
+    c.number, c.kind, c.first_line, c.last_line, c.merchant_ids, c.phase, c.attempt, c.state,
+    c.row_count
 FROM chunk AS c
 WHERE
     c.batch_id = %(batch_id)s AND c.state = 'sending'

@@ -99,7 +99,7 @@ def forget_changes(connection: Connection[Row]) -> None:
 
 
 def drop_pending(connection: Connection[Row], keys: pl.DataFrame) -> None:
-    """Drop the payments that calls (``merchant_id, payment_id``) were to make and never asked for."""
+    """Drop the payments (``merchant_id, payment_id``) that calls were to make and never left."""
     connection.execute(_SQL["drop_pending"], _listed(keys))
 
 

@@ -42,8 +42,7 @@ _NO_MEANS = {
     **dict.fromkeys(("brand", "masked", "cvv", "test_value", "bank_code"), pl.String()),
     **dict.fromkeys(("account_type", "sec_code", "payment_test_value"), pl.String()),
     "expiry": pl.Int16(),
-    "captured_minor": pl.Int64(),
-    "payment": pl.Int64(),
+    "payment_key": pl.String(),
 }
 _MOVED = {
     "merchant_id": pl.Int32(),
