@@ -12,6 +12,7 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.payments import PaymentView, find_payments, view_payment
 from paybatch.flow.people import merchants_of
 from paybatch.settings import Settings
+from paybatch.store.operations import line_of
 from paybatch.store.public_ids import Shape
 
 app = typer.Typer(help="What became of a payment.", no_args_is_help=True)
@@ -95,8 +96,11 @@ def _object(engine: Engine, view: PaymentView) -> dict[str, Any]:
 
 
 def _operation(engine: Engine, row: dict[str, Any]) -> dict[str, Any]:
-    rest = {name: value for name, value in row.items() if name not in {"id", "batch_id"}}
-    name = _name(engine, row["id"], OPERATION)
+    rest = {k: value for k, value in row.items() if k not in {"id", "batch_id", "parent_id"}}
+    name, parent = _name(engine, row["id"], OPERATION), row["parent_id"]
+    if parent is not None:  # it is no line of a file: that of the row that made it is told
+        made_by = {"parent": _name(engine, parent, OPERATION), "line": line_of(parent)}
+        rest = {**rest, **made_by}
     return {"id": name, "batch": batch_name(engine, row["batch_id"]), **rest}
 
 

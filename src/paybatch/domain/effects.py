@@ -79,15 +79,29 @@ class Record:
 class CloseDay:
     """Everything that is due at the gates is settled, and their next business day is opened.
 
-    ``verb`` is asked of those connectors that have it.
+    ``verb`` is asked of those connectors that have it. Without ``opens_next`` the business day goes
+    on behind the close.
     """
 
     verb: Verb = Verb.CLOSE_DAY
+    opens_next: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class UnlockGate:
     """Gates that a close of day left closing are open again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """An operation of ``kind`` is made for each payment of the gates that is open for it.
+
+    They are worked behind the row, each with an outcome of its own; the row's is their totals. At
+    gates with terminal capture ``closes`` settles what is due behind them.
+    """
+
+    kind: str
+    closes: CloseDay
 
 
 def remark() -> Record:
@@ -109,4 +123,4 @@ class Enroll:
     expiry: pl.Expr
 
 
-Effect = NewPayment | ChangePayment | Record | Enroll | CloseDay | UnlockGate
+Effect = NewPayment | ChangePayment | Record | Enroll | CloseDay | UnlockGate | Expand

@@ -162,6 +162,14 @@ class Reason(StrEnum):
         "sums_of_currencies",
         "the day has several currencies, which have no common sum: expect counts only",
     )
+    SELECTION_SEVERAL = "selection_several", "choose by payments or by days, not by both"
+    DAYS_REVERSED = "days_reversed", "the first day is after the last one"
+    DIFFERENCE_UNUSED = (
+        "difference_unused",
+        "a differing amount is for a payment that is not chosen",
+    )
+    NOTHING_OPEN = "nothing_open", "nothing of the gate's payments is open for this"
+    FILE_NEEDED = "file_needed", "this makes operations of its own: hand it in as a file"
     TOTALS_DIFFER = "totals_differ", "the day has other totals than were expected; nothing moved"
 
     # Our lists

@@ -7,10 +7,11 @@ from paybatch.flow.engine import Engine, load_batch, move
 from paybatch.flow.foresee import REFUSED
 from paybatch.flow.intake import receive
 from paybatch.flow.tallies import left_queue, tally
+from paybatch.flow.working.expanding import cut_short
 from paybatch.flow.working.rounds import claimed
 from paybatch.flow.working.settle import ended
 from paybatch.store import batches, directory, operations
-from paybatch.store.batches import Batch
+from paybatch.store.batches import TOTALS, Batch
 
 
 class NotNowError(Exception):
@@ -108,9 +109,12 @@ def cancel_rows(engine: Engine, batch: Batch, refused: pl.DataFrame | None = Non
             rows = claimed(connection, batch, chunk)
             if not rows.is_empty():
                 gone = _ended_unsent(batch, rows, refused)
+                if chunk.kind == TOTALS:
+                    gone = cut_short(connection, gone, chunk)
                 operations.copy_outcomes(connection, ended(gone, engine.clock()))
-                operations.insert_tallies(connection, batch.id, left_queue(rows))
-                operations.insert_tallies(connection, batch.id, tally(gone))
+                if chunk.holds_lines:
+                    operations.insert_tallies(connection, batch.id, left_queue(rows))
+                    operations.insert_tallies(connection, batch.id, tally(gone))
             batches.cancel_chunk(connection, batch.id, chunk.number)
 
 

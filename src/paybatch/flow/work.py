@@ -87,14 +87,16 @@ def work_chunk(work: Work) -> int | None:
         settled = settle_rounds(work, connection, chunk, rows)
         faults = 0
         if settled:
-            counted = _counted(settled)
             store(work.engine, connection, settled)
+        is_told = bool(settled) and chunk.holds_lines
+        if is_told:
+            counted = _counted(settled)
             _store_errors(connection, work.batch.id, settled)
             operations.insert_tallies(connection, work.batch.id, left_queue(rows))
             operations.insert_tallies(connection, work.batch.id, tally(counted))
             faults = counted.filter(pl.col("state").is_in(FAULTS)).height
         batches.finish_chunk(connection, work.batch.id, chunk.number, faults)
-    return rows.height
+    return rows.height if is_told else 0  # an operation that a row made is no line of the file
 
 
 def _store_errors(connection: Connection[Row], batch_id: int, settled: list[Settled]) -> None:

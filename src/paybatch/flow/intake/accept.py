@@ -130,11 +130,11 @@ def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
 
 def _check_lines(block: Block) -> None:
     """Refuse a file with more lines than a batch has ids for."""
-    if block.first_line + block.lines > operations.LINES_MAX:
+    if block.first_line + block.lines > operations.FILE_LINES_MAX:
         raise FileRefused(
             "too_many_rows",
-            f"The file has {operations.LINES_MAX:,} lines or more; the limit is one less. Cut it "
-            "into parts.",
+            f"The file has {operations.FILE_LINES_MAX:,} lines or more; the limit is one less. Cut "
+            "it into parts.",
         )
 
 

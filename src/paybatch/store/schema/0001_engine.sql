@@ -140,11 +140,12 @@ WHERE holds_content;
 -- A part of a batch that is loaded, claimed and settled at once. kind 'range' covers the lines
 -- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it. A
 -- chunk is taken when those of lower phases are done: rows that change a list or a gate are phases
--- of their own.
+-- of their own. kind 'children' covers operations that a row of the file made, at lines behind
+-- those of any file; kind 'totals' is that row again, behind its children.
 CREATE TABLE chunk (
     batch_id bigint NOT NULL,
     number integer NOT NULL,
-    kind text COLLATE "C" NOT NULL CHECK (kind IN ('range', 'ordered')),
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('range', 'ordered', 'children', 'totals')),
     first_line bigint NOT NULL,
     last_line bigint NOT NULL,
     merchant_ids integer [] NOT NULL,
@@ -159,7 +160,7 @@ CREATE TABLE chunk (
 CREATE INDEX chunk_loaded ON chunk (batch_id, phase, number) WHERE state = 'loaded';
 
 -- What was asked for, as it was accepted. Insert only. merchant_id 0 = a rejected row whose
--- merchant could not be told; it is kept under its sender.
+-- merchant could not be told; it is kept under its sender. parent_id = the operation that made it.
 CREATE TABLE operation (
     merchant_id integer NOT NULL,
     id bigint NOT NULL,
@@ -189,6 +190,7 @@ CREATE TABLE operation (
     final boolean,
     has_secret boolean NOT NULL,
     created_at timestamptz NOT NULL,
+    parent_id bigint,
     PRIMARY KEY (merchant_id, id)
 );
 CREATE INDEX operation_reference ON operation (merchant_id, reference)
