@@ -21,5 +21,5 @@ def test_children_are_listed(cli: Cli, file: File) -> None:
     assert "captured" in cli("batch", "children", done["id"]).out
     (_, captured) = cli("payment", "show", "a", "--json").json["operations"]
     assert (captured["line"], captured["parent"]) == (4, good["parent"])
-    assert captured["id"] == good["operation"]
+    assert captured["id"] == good["id"]
     assert "children" not in cli("batch", "show", done["id"]).out

@@ -100,7 +100,7 @@ def children(
         for each in found
     ]
     columns = {
-        "line": "row", "operation": "id", "kind": "operation", "payment": "payment",
+        "line": "row", "id": "id", "kind": "operation", "payment": "payment",
         "gate": "gate", "state": "outcome", "requested": "requested", "approved": "approved",
         "currency": "currency", "message": "what was said",
     }  # fmt: skip

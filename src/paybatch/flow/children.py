@@ -37,7 +37,7 @@ def made_by_rows(
     return [
         {
             "line": line_of(row["parent_id"]),
-            "operation": own,
+            "id": own,
             "parent": parent,
             "payment": payment,
             **{name: value for name, value in row.items() if name not in {*_HIDDEN, "line"}},
