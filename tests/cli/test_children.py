@@ -15,10 +15,10 @@ def test_children_are_listed(cli: Cli, file: File) -> None:
     assert done["rows"] == 3
     good, bad = cli("batch", "children", done["id"], "--json").json
     assert (good["line"], good["kind"], good["state"]) == (4, "capture", "approved")
-    assert (bad["state"], bad["reason"]) == ("rejected", "captured_already")
+    assert (bad["state"], bad["reason"]) == ("rejected", "status_not_allowed")
     (only,) = cli("batch", "children", done["id"], "--only", "rejected", "--json").json
     assert only == bad
-    assert "captured" in cli("batch", "children", done["id"]).out
+    assert "rejected" in cli("batch", "children", done["id"]).out
     (_, captured) = cli("payment", "show", "a", "--json").json["operations"]
     assert (captured["line"], captured["parent"]) == (4, good["parent"])
     assert captured["id"] == good["id"]

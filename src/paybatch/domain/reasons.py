@@ -206,6 +206,10 @@ class Reason(StrEnum):
     HOLD_EXPIRED = "hold_expired", "the authorization has expired; `duplicate` asks for a new one"
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
+    NO_MONEY_AWAITED = (
+        "no_money_awaited",
+        "no money is awaited: what a card or account holds comes by its capture, a payout goes out",
+    )
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
     PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"
