@@ -111,6 +111,11 @@ PAYMENT = Field(
     type=fields.name(64),
     title="The payment to act on: its id, or the reference of the row that made it",
 )
+SOURCE_MERCHANT = Field(
+    name="source_merchant",
+    type=fields.word(64),
+    title="Whose payment it is, where not the row's own merchant's",
+)
 FINAL = Field(
     name="final", type=fields.TRUE_OR_FALSE, title="true: the last capture, the rest is released"
 )
