@@ -146,7 +146,11 @@ STAGE = Field(
     ),
     title="How far the dispute is",
 )
-DOCUMENT = Field(name="document", type=fields.text(255), title="Where the document is kept")
+DOCUMENT = Field(
+    name="document",
+    type=fields.text(255),
+    title="The document: its name in the archive beside the file, or where it is kept",
+)
 ALERT_ID = Field(name="alert_id", type=fields.word(64), title="The alert service's own id")
 ALERT_OUTCOME = Field(
     name="alert_outcome",

@@ -111,6 +111,12 @@ def remark() -> Record:
     return Record(fact=Fact.NOTE, values=values, when=is_said)
 
 
+def keep_document() -> Record:
+    """Give the effect that keeps a row's document with its payment, where it has one."""
+    values = {"name": pl.lit("document"), "text": pl.col("document")}
+    return Record(fact=Fact.NOTE, values=values, when=pl.col("document").is_not_null())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enroll:
     """A card goes into a customer's wallet, behind those it has; the customer is made if absent.

@@ -162,6 +162,10 @@ class Reason(StrEnum):
         "sums_of_currencies",
         "the day has several currencies, which have no common sum: expect counts only",
     )
+    DOCUMENT_MISSING = (
+        "document_missing",
+        "the archive holds no document of this name; write it as it is called there",
+    )
     SELECTION_SEVERAL = "selection_several", "choose by payments or by days, not by both"
     DAYS_REVERSED = "days_reversed", "the first day is after the last one"
     DIFFERENCE_UNUSED = (

@@ -19,6 +19,7 @@ from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import precedence_of, sentence_of
 from paybatch.domain.text import filled
 from paybatch.flow.describe import NO_ERRORS, describe, told_together
+from paybatch.flow.documents import document_errors
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake import rules
 from paybatch.flow.intake.cells import broken_texts, fitted
@@ -56,8 +57,19 @@ class Checked:
         return self.values.filter(pl.col("reason").is_null())
 
 
-def check(engine: Engine, layout: Layout, place: Place, records: Records, now: datetime) -> Checked:
-    """Check the records of a block; reads the database only where rows name a known means."""
+def check(
+    engine: Engine,
+    layout: Layout,
+    place: Place,
+    records: Records,
+    now: datetime,
+    *,
+    documents: frozenset[str] = frozenset(),
+) -> Checked:
+    """Check the records of a block; reads the database only where rows name a known means.
+
+    ``documents`` are those that came with the file; where there are none rows name places outside.
+    """
     table, unfit = fitted(layout, records.table, engine.settings.cell_characters_max)
     broken = broken_texts(layout, records.broken)
     texts = to_fields(layout, table)
@@ -73,7 +85,13 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
         dialect=layout.dialect.name,
     )
     errors = _failing(layout, place, values, ruled)
-    errors = pl.concat([errors, source_errors(layout, place, values)])
+    errors = pl.concat(
+        [
+            errors,
+            source_errors(layout, place, values),
+            document_errors(layout, place, values, documents),
+        ]
+    )
     if not (broken.is_empty() and unfit.is_empty()):
         errors = pl.concat([_broken(layout, broken), unfit, errors])
         values = pl.concat([values, broken.select_seq("line")], how="diagonal").sort("line")

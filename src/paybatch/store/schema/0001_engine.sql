@@ -468,6 +468,18 @@ CREATE TABLE listing (
 );
 CREATE INDEX listing_value ON listing (what, value);
 
+-- A document that came in the archive of a batch, such as a sales ticket; its blob is named after
+-- batch and number, and has a key of its own.
+CREATE TABLE document (
+    batch_id bigint NOT NULL,
+    number smallint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    byte_count bigint NOT NULL,
+    wrapped_key bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (batch_id, number)
+);
+
 -- How a dispute about a payment goes on. The first step of a payment opens it.
 CREATE TABLE dispute_step (
     merchant_id integer NOT NULL,
