@@ -61,6 +61,7 @@ class ChildTotals:
     failed_count: int = 0
     rejected_count: int = 0
     cancelled_count: int = 0
+    unknown_count: int = 0
 
 
 def insert_children(

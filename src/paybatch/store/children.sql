@@ -78,7 +78,7 @@ WHERE batch_id = %(batch_id)s AND kind = 'children' AND phase = %(phase)s;
 
 -- name: totals_of_children
 -- What became of children, by gate and currency: what was captured, what of the holds was released
--- with it, and how many ended in another way.
+-- with it, how many ended in another way, and of how many it is not known yet.
 WITH freed AS (
     SELECT t.operation_id, sum(t.amount_minor)::bigint AS freed_minor
     FROM transfer AS t
@@ -100,9 +100,10 @@ SELECT
     count(*) FILTER (WHERE u.state = 'declined') AS declined_count,
     count(*) FILTER (WHERE u.state = 'failed') AS failed_count,
     count(*) FILTER (WHERE u.state = 'rejected') AS rejected_count,
-    count(*) FILTER (WHERE u.state = 'cancelled') AS cancelled_count
+    count(*) FILTER (WHERE u.state = 'cancelled') AS cancelled_count,
+    count(*) FILTER (WHERE u.state IS NULL) AS unknown_count
 FROM operation AS o
-INNER JOIN outcome AS u
+LEFT JOIN outcome AS u
     ON
         o.merchant_id = u.merchant_id AND o.id = u.id
         AND u.merchant_id = %(merchant_id)s AND u.id BETWEEN %(first_id)s AND %(last_id)s

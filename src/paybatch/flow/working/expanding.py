@@ -281,7 +281,7 @@ def _state(found: Sequence[ChildTotals], closed: Closed | None) -> str:
 def _others(found: Sequence[ChildTotals]) -> str:
     """Say how many children were not captured."""
     told = []
-    for state in ("declined", "failed", "rejected", "cancelled"):
+    for state in ("declined", "failed", "rejected", "cancelled", "unknown"):
         count = sum(getattr(each, f"{state}_count") for each in found)
         told += [f"{count} {state}"] if count else []
     return ", ".join(told)
