@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.effects import CloseDay
+from paybatch.domain.effects import CloseDay, Expand
 from paybatch.domain.kind import Kind, Subject
 from paybatch.flow.sample import sample
 
@@ -84,6 +84,8 @@ def _section(kind: Kind) -> str:
 
 
 def _asked(kind: Kind) -> str:
+    if isinstance(kind.gate_effect, Expand):
+        return f"what each `{kind.gate_effect.kind}` asks"
     if kind.verb is None:
         return "".join(f"{verb}, where it can" for verb in kind.verbs) or "nothing"
     return kind.verb.value
@@ -124,6 +126,8 @@ def _changes(kind: Kind) -> Iterator[str]:
     if isinstance(kind.gate_effect, CloseDay):
         yield "of every one at the gates: `settled`, `refund_settled`"
         yield "a row of `settlement` is kept"
+    if isinstance(kind.gate_effect, Expand):
+        yield f"a `{kind.gate_effect.kind}` of its own for each one that is open"
 
 
 def _transfers(kind: Kind) -> Iterator[str]:
@@ -132,6 +136,8 @@ def _transfers(kind: Kind) -> Iterator[str]:
     if isinstance(kind.gate_effect, CloseDay):
         yield "clearing <- receivable (sales)"
         yield "receivable <- clearing (refunds, payouts)"
+    if isinstance(kind.gate_effect, Expand):
+        yield f"what each `{kind.gate_effect.kind}` moves"
 
 
 def _columns(kind: Kind) -> str:

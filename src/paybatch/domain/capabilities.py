@@ -32,6 +32,10 @@ class Capabilities(BaseModel):
     refund_excess_percent: int = Field(
         default=0, ge=0, le=100, description="A refund may go over the captured amount by this."
     )
+    terminal_capture: bool = Field(
+        default=False,
+        description="We keep the batch: `capture_all` sends what was captured and open returns.",
+    )
     transfer_needs_capture: bool = Field(
         default=False, description="A bank transfer that was received waits for its capture."
     )

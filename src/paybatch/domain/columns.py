@@ -7,6 +7,7 @@ from paybatch.domain import fields
 from paybatch.domain.fields import Field
 from paybatch.domain.line_items import LINE_ITEMS_JSON
 from paybatch.domain.reasons import Reason
+from paybatch.domain.selection import DIFFERING_AMOUNTS, PAYMENT_NAMES
 
 KIND = Field(name="kind", type=fields.word(40), title="What to do; see `paybatch kinds`")
 MERCHANT = Field(name="merchant", type=fields.word(64), title="Whose money it is")
@@ -110,6 +111,11 @@ PAYMENT = Field(
     type=fields.name(64),
     title="The payment to act on: its id, or the reference of the row that made it",
 )
+SOURCE_MERCHANT = Field(
+    name="source_merchant",
+    type=fields.word(64),
+    title="Whose payment it is, where not the row's own merchant's",
+)
 FINAL = Field(
     name="final", type=fields.TRUE_OR_FALSE, title="true: the last capture, the rest is released"
 )
@@ -140,7 +146,11 @@ STAGE = Field(
     ),
     title="How far the dispute is",
 )
-DOCUMENT = Field(name="document", type=fields.text(255), title="Where the document is kept")
+DOCUMENT = Field(
+    name="document",
+    type=fields.text(255),
+    title="The document: its name in the archive beside the file, or where it is kept",
+)
 ALERT_ID = Field(name="alert_id", type=fields.word(64), title="The alert service's own id")
 ALERT_OUTCOME = Field(
     name="alert_outcome",
@@ -170,6 +180,22 @@ DUE_ON = Field(name="due_on", type=fields.DAY, title="Day by which an answer is 
 
 PROCESSOR = Field(
     name="processor", type=fields.word(64), title="Every gate of the merchant at this processor"
+)
+SINCE_ON = Field(
+    name="since_on", type=fields.DAY, title="Only payments of this business day or a later one"
+)
+UNTIL_ON = Field(
+    name="until_on", type=fields.DAY, title="Only payments of this business day or an earlier one"
+)
+PAYMENTS = Field(
+    name="payments",
+    type=PAYMENT_NAMES,
+    title="Only these payments: ids or references with | between them",
+)
+DIFFERENCES = Field(
+    name="differences",
+    type=DIFFERING_AMOUNTS,
+    title="Other amounts than all that is left: payment=amount_minor with | between them",
 )
 EXPECTED_SALE_COUNT = Field(
     name="expected_sale_count", type=fields.COUNT, title="Control total: how many sales there are"
@@ -326,6 +352,7 @@ TAKING = (*NEW_PAYMENT, *RARE)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
 DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
+SELECTION = (PAYMENTS, DIFFERENCES, SINCE_ON, UNTIL_ON)
 CONTROL_TOTALS = (*(EXPECTED_SALE_COUNT, EXPECTED_SALE, EXPECTED_REFUND_COUNT, EXPECTED_REFUND),)
 CARD = (PAYMENT, CARD_NUMBER, CARD_EXPIRY, CARD_REFERENCE)
 LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

@@ -79,10 +79,12 @@ class Record:
 class CloseDay:
     """Everything that is due at the gates is settled, and their next business day is opened.
 
-    ``verb`` is asked of those connectors that have it.
+    ``verb`` is asked of those connectors that have it. Without ``opens_next`` the business day goes
+    on behind the close.
     """
 
     verb: Verb = Verb.CLOSE_DAY
+    opens_next: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,29 @@ class UnlockGate:
     """Gates that a close of day left closing are open again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """An operation of ``kind`` is made for each payment of the gates that is open for it.
+
+    They are worked behind the row, each with an outcome of its own; the row's is their totals. At
+    gates with terminal capture ``closes`` settles what is due behind them.
+    """
+
+    kind: str
+    closes: CloseDay
+
+
 def remark() -> Record:
     """Give the effect that keeps a row's comment with its payment, where it has both."""
     is_said = pl.col("comment").is_not_null() & pl.col("payment_id").is_not_null()
     values = {"name": pl.lit("comment"), "text": pl.col("comment")}
     return Record(fact=Fact.NOTE, values=values, when=is_said)
+
+
+def keep_document() -> Record:
+    """Give the effect that keeps a row's document with its payment, where it has one."""
+    values = {"name": pl.lit("document"), "text": pl.col("document")}
+    return Record(fact=Fact.NOTE, values=values, when=pl.col("document").is_not_null())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,4 +129,4 @@ class Enroll:
     expiry: pl.Expr
 
 
-Effect = NewPayment | ChangePayment | Record | Enroll | CloseDay | UnlockGate
+Effect = NewPayment | ChangePayment | Record | Enroll | CloseDay | UnlockGate | Expand

@@ -18,6 +18,7 @@ from paybatch.domain.effects import (
     CloseDay,
     Effect,
     Enroll,
+    Expand,
     NewPayment,
     Record,
     UnlockGate,
@@ -134,7 +135,8 @@ class Kind:
         risk: How much harm a wrong batch can do.
         samples: Rows of a valid file, by field name. A row that acts on a payment names it by the
             reference of another kind's sample.
-        samples_need: Kinds whose sample comes before this one's, on the same payment.
+        samples_need: Kinds whose sample comes before this one's, on the same payment if it names
+            one.
         document: The manual page; the registry fills in the module's docstring.
     """
 
@@ -197,16 +199,17 @@ class Kind:
         return next((each for each in self.effects if isinstance(each, ChangePayment)), None)
 
     @property
-    def gate_effect(self) -> CloseDay | UnlockGate | None:
-        """The effect by which it changes gates, if it does."""
-        mine = (each for each in self.effects if isinstance(each, CloseDay | UnlockGate))
+    def gate_effect(self) -> CloseDay | UnlockGate | Expand | None:
+        """The effect by which it changes gates or all that is open there, if it does."""
+        mine = (each for each in self.effects if isinstance(each, CloseDay | UnlockGate | Expand))
         return next(mine, None)
 
     @property
     def verbs(self) -> frozenset[Verb]:
         """What it may ask of a connector."""
         own = frozenset() if self.verb is None else frozenset({self.verb})
-        closes = self.gate_effect
+        effect = self.gate_effect
+        closes = effect.closes if isinstance(effect, Expand) else effect
         return own | {closes.verb} if isinstance(closes, CloseDay) else own
 
     @property

@@ -162,6 +162,18 @@ class Reason(StrEnum):
         "sums_of_currencies",
         "the day has several currencies, which have no common sum: expect counts only",
     )
+    DOCUMENT_MISSING = (
+        "document_missing",
+        "the archive holds no document of this name; write it as it is called there",
+    )
+    SELECTION_SEVERAL = "selection_several", "choose by payments or by days, not by both"
+    DAYS_REVERSED = "days_reversed", "the first day is after the last one"
+    DIFFERENCE_UNUSED = (
+        "difference_unused",
+        "a differing amount is for a payment that is not chosen",
+    )
+    NOTHING_OPEN = "nothing_open", "nothing of the gate's payments is open for this"
+    FILE_NEEDED = "file_needed", "this makes operations of its own: hand it in as a file"
     TOTALS_DIFFER = "totals_differ", "the day has other totals than were expected; nothing moved"
 
     # Our lists
@@ -198,6 +210,10 @@ class Reason(StrEnum):
     HOLD_EXPIRED = "hold_expired", "the authorization has expired; `duplicate` asks for a new one"
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
+    NO_MONEY_AWAITED = (
+        "no_money_awaited",
+        "no money is awaited: what a card or account holds comes by its capture, a payout goes out",
+    )
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
     PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"

@@ -173,7 +173,7 @@ LIMIT %(limit)s;
 -- What was done to a payment, in order.
 SELECT
     o.id, o.batch_id, o.line, o.kind, o.amount_minor, o.currency, u.state, u.reason, u.message,
-    u.approved_minor, u.processor_code, u.processor_text, u.approval_code, u.settled_at
+    u.approved_minor, u.processor_code, u.processor_text, u.approval_code, u.settled_at, o.parent_id
 FROM outcome AS u
 INNER JOIN operation AS o ON u.merchant_id = o.merchant_id AND u.id = o.id
 WHERE

@@ -140,13 +140,15 @@ WHERE holds_content;
 -- A part of a batch that is loaded, claimed and settled at once. kind 'range' covers the lines
 -- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it. A
 -- chunk is taken when those of lower phases are done: rows that change a list or a gate are phases
--- of their own. 'sending' = a worker (holder: an advisory lock of its connection) has calls of it
+-- of their own. kind 'children' covers operations that a row of the file made, at lines behind
+-- those of any file; kind 'totals' is that row again, behind its children.
+-- 'sending' = a worker (holder: an advisory lock of its connection) has calls of it
 -- under way, until deadline_at; attempt counts how often it was taken, and fences off a worker that
 -- lost it. 'waiting' = only rows whose outcome is unknown, and their followers, are left.
 CREATE TABLE chunk (
     batch_id bigint NOT NULL,
     number integer NOT NULL,
-    kind text COLLATE "C" NOT NULL CHECK (kind IN ('range', 'ordered')),
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('range', 'ordered', 'children', 'totals')),
     first_line bigint NOT NULL,
     last_line bigint NOT NULL,
     merchant_ids integer [] NOT NULL,
@@ -167,7 +169,7 @@ CREATE INDEX chunk_waiting ON chunk (batch_id) WHERE state = 'waiting';
 CREATE INDEX chunk_open ON chunk (batch_id, phase, number) WHERE state IN ('loaded', 'sending');
 
 -- What was asked for, as it was accepted. Insert only. merchant_id 0 = a rejected row whose
--- merchant could not be told; it is kept under its sender.
+-- merchant could not be told; it is kept under its sender. parent_id = the operation that made it.
 CREATE TABLE operation (
     merchant_id integer NOT NULL,
     id bigint NOT NULL,
@@ -197,6 +199,7 @@ CREATE TABLE operation (
     final boolean,
     has_secret boolean NOT NULL,
     created_at timestamptz NOT NULL,
+    parent_id bigint,
     PRIMARY KEY (merchant_id, id)
 );
 CREATE INDEX operation_reference ON operation (merchant_id, reference)
@@ -485,6 +488,18 @@ CREATE TABLE listing (
     PRIMARY KEY (merchant_id, operation_id)
 );
 CREATE INDEX listing_value ON listing (what, value);
+
+-- A document that came in the archive of a batch, such as a sales ticket; its blob is named after
+-- batch and number, and has a key of its own.
+CREATE TABLE document (
+    batch_id bigint NOT NULL,
+    number smallint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    byte_count bigint NOT NULL,
+    wrapped_key bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (batch_id, number)
+);
 
 -- How a dispute about a payment goes on. The first step of a payment opens it.
 CREATE TABLE dispute_step (
