@@ -35,9 +35,8 @@ CALLS = pl.Schema(
         "bank_code": pl.String,
         "account_type": pl.String,
         "sec_code": pl.String,
-        "captured_minor": pl.Int64,
-        "payment": pl.Int64,
         "payment_test_value": pl.String,
+        "payment_key": pl.String,
     }
 )
 
@@ -67,8 +66,7 @@ def calls_of(connector: Connector, gate_settings: Settings) -> pl.DataFrame:
                 "bank_code": value if is_bank else None,
                 "account_type": "checking" if is_bank else None,
                 "sec_code": "WEB" if is_bank else None,
-                "captured_minor": amount if follows else None,
-                "payment": 5 if follows else None,
+                "payment_key": "5-1" if follows else None,
                 "payment_test_value": value if follows else None,
             }
         )

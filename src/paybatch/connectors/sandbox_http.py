@@ -57,13 +57,12 @@ _read = msgspec.json.Decoder(_Answer).decode
 
 def _wire() -> list[pl.Expr]:
     """Give what we need of a call ourselves, and its body as the sandbox reads it."""
-    own = pl.col("verb").is_in(_MAKES) | pl.col("payment").is_null()
-    operation, payment = (pl.col(name).cast(pl.String) for name in ("operation", "payment"))
+    own = pl.col("verb").is_in(_MAKES) | pl.col("payment_key").is_null()
     amount = pl.col("amount_minor").fill_null(0)
     body = pl.struct(
         pl.col("key", "verb", "currency", "cvv", "bank_code"),
         amount,
-        pl.when(own).then(operation).otherwise(payment).alias("payment"),
+        pl.when(own).then("key").otherwise("payment_key").alias("payment"),
         pl.coalesce("test_value", "payment_test_value", "masked").alias("card"),
         pl.col("billing_postal_code").alias("postal_code"),
         pl.col("voice_approval_code").alias("approval_code"),

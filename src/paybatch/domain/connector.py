@@ -8,10 +8,12 @@ Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``v
 (the gate's: ``test`` or ``live``), ``amount_minor`` Int64, ``currency``, ``brand``, ``masked``,
 ``expiry`` Int16 (YYMM), ``cvv``, ``number`` (only if ``needs_number``), ``test_value`` String
 (which of the connector's test values the number is, in test mode only), ``bank_code``,
-``account_type``, ``sec_code``, ``captured_minor``, ``payment`` Int64, ``payment_test_value`` and
-the columns named in ``wants``, and ``setting_NAME`` String for each of its ``settings`` (all calls
-of one ``send`` are for one gate). A call to close a day has ``amount_minor`` (the sum of sales),
-``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
+``account_type``, ``sec_code``, ``payment_test_value``, the columns named in ``wants``, and
+``setting_NAME`` String for each of its ``settings`` (all calls of one ``send`` are for one gate).
+Connectors that are not inline find ``payment_key`` String too, the key of the call that made the
+payment that this one acts on, and ``send_before_epoch`` Float64: a call that has not left by then
+must not leave any more. A call to close a day has ``amount_minor`` (the sum of
+sales), ``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
@@ -60,6 +62,7 @@ class Result(StrEnum):
     DECLINED = "declined"
     FAILED = "failed"  # known to have had no effect
     UNKNOWN = "unknown"  # the effect is not known
+    SENDING = "sending"  # by us: it goes out as soon as the claim is committed
     REJECTED = "rejected"  # by us: it was never sent; no connector answers so
 
 
@@ -90,6 +93,8 @@ class Response(StrEnum):
     NO_ANSWER = "no_answer"  # unknown: nothing came that could be believed
     PENDING = "pending"  # unknown: the processor does it later
 
+
+AWAITED = frozenset({Result.UNKNOWN.value, Result.SENDING.value})  # it has no outcome yet
 
 REPLY_SCHEMA = pl.Schema(
     {
