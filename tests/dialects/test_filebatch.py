@@ -34,8 +34,8 @@ CODES = {
     "processor_error": "400",
     "not_found": "421",
     "not_taken": "421",
-    "no_answer": "421",
-    "pending": "421",
+    "no_answer": "0",  # not known yet
+    "pending": "0",
 }
 # Of rows that we refuse ourselves, before anybody was asked; 300 is the gateway's own decline.
 REASON_CODES = {

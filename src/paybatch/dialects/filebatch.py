@@ -74,8 +74,6 @@ _RESPONSE_CODES = {
     Response.PROCESSOR_ERROR: "400",
     Response.NOT_FOUND: "421",
     Response.NOT_TAKEN: "421",
-    Response.NO_ANSWER: "421",
-    Response.PENDING: "421",
 }
 _GATEWAY_DECLINE = "300"
 _REASON_CODES = {
