@@ -14,6 +14,7 @@ import polars as pl
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import (
+    ChangeMeans,
     ChangePayment,
     CloseDay,
     Effect,
@@ -45,6 +46,7 @@ class AmountRule(StrEnum):
     POSITIVE = "an amount greater than zero"
     ZERO = "no amount, or zero"
     LEFT = "an amount greater than zero; none = all that is left"
+    TERMS = "an amount greater than zero, or none; it is noted, nothing moves"
     NONE = "no amount"
 
 
@@ -195,6 +197,11 @@ class Kind:
     def changes(self) -> ChangePayment | None:
         """The effect by which it changes its payment, if it does."""
         return next((each for each in self.effects if isinstance(each, ChangePayment)), None)
+
+    @property
+    def changes_means(self) -> bool:
+        """Whether it changes the card of its payment."""
+        return any(isinstance(each, ChangeMeans) for each in self.effects)
 
     @property
     def gate_effect(self) -> CloseDay | UnlockGate | None:

@@ -144,6 +144,9 @@ class Reason(StrEnum):
         "a bank account cannot be held for a later capture",
     )
 
+    RANGE_WRONG = "range_wrong", "give amount_from and amount_to, the first not above the second"
+    FINISH_BEFORE_START = "finish_before_start", "the finish is on or after the start"
+
     SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
     SUBJECT_SEVERAL = (
         "subject_several",
@@ -184,6 +187,12 @@ class Reason(StrEnum):
     SEQUENCE_NOT_ALLOWED = (
         "sequence_not_allowed",
         "a mandate for one debit takes OOFF; one for several FRST first, then RCUR, FNAL as last",
+    )
+    RECURRING_OVER = "recurring_over", "the recurring payment has ended: make a new one"
+    RECURRING_PAUSED = "recurring_paused", "the recurring payment is paused: resume it first"
+    CARD_USED_UP = (
+        "card_used_up",
+        "the card was declined for good: give another one, or its new expiry",
     )
     CARD_HELD = "card_held", "the customer's wallet has this card already"
     WALLET_FULL = "wallet_full", "a wallet has at most 99 means"

@@ -26,7 +26,7 @@ KIND = Kind(
     fields=columns.FOLLOW_UP,
     required=frozenset({"payment"}),
     amount=AmountRule.POSITIVE,
-    statuses=lambda _: payment.KNOWN,
+    statuses=lambda _: payment.KNOWN - payment.RECURRING,
     effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),

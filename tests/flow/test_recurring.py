@@ -1,0 +1,855 @@
+"""Recurring payments: what is due is charged once, tried again or not, and ends."""
+
+import io
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from psycopg.rows import dict_row
+
+from conftest import NOW, gate_values
+from paybatch.domain import declines
+from paybatch.domain.connector import Response
+from paybatch.flow import recurring, worker
+from paybatch.flow.calls.call import Caller
+from paybatch.flow.engine import Engine, load_batch
+from paybatch.flow.intake.receive import Request
+from paybatch.flow.payments import find_payments, view_payment
+from paybatch.flow.place import Place, find_place
+from paybatch.flow.preview import preview
+from paybatch.flow.report import report
+from paybatch.store import directory
+from tests_support import laws_hold, run
+
+COLUMNS = (
+    "kind,reference,payment,amount_minor,amount,currency,gate,card_number,card_expiry,"
+    "card_reference,card_cvv,card_side,amount_from,amount_to,amount_sequence,period,every,start_on,"
+    "finish_on,finish_count,attempts,action,scheme_transaction_id,billing_postal_code,"
+    "billing_email,account_number,routing_number,account_type,sec_code"
+)
+VISA, MASTERCARD = "4111111111111111", "5555555555554444"
+DECLINES, STOLEN, EXPIRED = "4000000000000002", "4000000000009979", "4000000000000069"
+SECOND_TIME, NOT_AGAIN = "4000000000000341", "4000000000000358"
+CARD = {"card_number": VISA, "card_expiry": "12/39"}
+OTHER = {"card_number": MASTERCARD, "card_expiry": "11/39"}
+TODAY = date(2026, 11, 21)  # where the clock of the tests stands, at 12:00 UTC
+
+
+def row(kind: str, **cells: str) -> str:
+    """Write a row."""
+    return ",".join({**dict.fromkeys(COLUMNS.split(","), ""), "kind": kind, **cells}.values())
+
+
+def create(**cells: str) -> str:
+    """Write a new monthly recurring payment r of 1000."""
+    usual = {"reference": "r", "amount_minor": "1000", "currency": "USD", "period": "month"}
+    means = {} if {"payment", "card_number", "card_reference"} & cells.keys() else CARD
+    return row("recurring_create", **{**usual, **means, **cells})
+
+
+def update(**cells: str) -> str:
+    """Write a change of it."""
+    return row("recurring_update", **{"payment": "r", **cells})
+
+
+def charge(reference: str = "c", **cells: str) -> str:
+    """Write a charge of it, by hand."""
+    usual = {"payment": "r", "amount_minor": "700", "currency": "USD", "reference": reference}
+    return row("recurring_charge", **{**usual, **cells})
+
+
+def done(engine: Engine, place: Place, *rows: str) -> pl.DataFrame:
+    """Run rows as a file."""
+    return run(engine, place, "\n".join([COLUMNS, *rows, ""]), again=True)
+
+
+def on(engine: Engine, day: date | str, hour: int = 12) -> Engine:
+    """Give the engine of another process, on a day."""
+    moment = datetime.fromisoformat(f"{day}T00:00:00").replace(tzinfo=UTC) + timedelta(hours=hour)
+    return replace(engine, clock=lambda: moment, known_numbers=set(), accounts={})
+
+
+def tick(engine: Engine, day: date | str, hour: int = 12) -> list[int]:
+    """Let the clock do what it finds on a day until it finds nothing; give the batches."""
+    later, found = on(engine, day, hour), []
+    while work := recurring.due_work(later):
+        found += [recurring.hand_in(later, each) for each in work]
+        assert len(found) < 20, "it does the same again and again"
+    return found
+
+
+def dates(engine: Engine) -> list[tuple[str, int, int, str]]:
+    """Give the dates that came: due, amount, attempt, state."""
+    with engine.database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT due_on::text, amount_minor, attempt, state FROM recurring_date "
+            "ORDER BY recurring_id, due_on"
+        ).fetchall()
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def charged(engine: Engine) -> list[tuple[str, int]]:
+    """Give the dates that were charged, with their amounts."""
+    return [(due, amount) for due, amount, _, state in dates(engine) if state == "charged"]
+
+
+def payments(engine: Engine) -> list[dict[str, Any]]:
+    """Give the payments that recurring payments made, in order."""
+    with engine.database.transaction() as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+        return cursor.execute(
+            "SELECT p.*, o.amount_minor AS asked FROM payment p JOIN operation o "
+            "ON o.merchant_id = p.merchant_id AND o.id = p.id "
+            "WHERE p.origin IN ('recurring_charge', 'recurring_payout') ORDER BY p.created_at, p.id"
+        ).fetchall()
+
+
+def view(engine: Engine, place: Place, name: str = "r") -> dict[str, Any]:
+    """Give the payment of a reference."""
+    (key,) = find_payments(engine, [place.merchant_id], name)
+    return view_payment(engine, key).values
+
+
+def status(engine: Engine, place: Place) -> str:
+    """Give how the recurring payment stands."""
+    return str(view(engine, place)["status"])
+
+
+def days(first: str, *more: int) -> list[str]:
+    """Give a day and those so many days behind it."""
+    start = date.fromisoformat(first)
+    return [str(start + timedelta(days=each)) for each in (0, *more)]
+
+
+# When it is due
+
+
+@pytest.mark.parametrize(
+    ("cells", "due"),
+    [
+        ({"start_on": "2027-01-31"}, ["2027-01-31", "2027-02-28", "2027-03-31", "2027-04-30"]),
+        ({"start_on": "2028-01-31"}, ["2028-01-31", "2028-02-29", "2028-03-31", "2028-04-30"]),
+        ({"start_on": "2027-01-15"}, ["2027-01-15", "2027-02-15", "2027-03-15", "2027-04-15"]),
+        (
+            {"start_on": "2027-01-30", "every": "3"},
+            ["2027-01-30", "2027-04-30", "2027-07-30", "2027-10-30"],
+        ),
+        (
+            {"start_on": "2028-02-29", "period": "year"},
+            ["2028-02-29", "2029-02-28", "2030-02-28", "2031-02-28", "2032-02-29"],
+        ),
+        ({"start_on": "2027-01-01", "period": "week", "every": "2"}, days("2027-01-01", 14, 28)),
+        ({"start_on": "2026-12-30", "period": "day"}, days("2026-12-30", 1, 2, 3)),
+        ({}, ["2026-11-21", "2026-12-21", "2027-01-21"]),
+    ],
+)
+def test_it_is_charged_on_its_dates(
+    engine: Engine, place: Place, cells: dict[str, str], due: list[str]
+) -> None:
+    made = done(engine, place, create(**cells))
+    assert made["outcome"].to_list() == ["approved"]
+    if cells:
+        assert tick(engine, TODAY) == []
+    for number, day in enumerate(due, start=1):
+        before = date.fromisoformat(day) - timedelta(days=1)
+        assert tick(engine, before) == [] or before < TODAY
+        (batch_id,) = tick(engine, day)
+        batch = load_batch(engine, batch_id)
+        assert (batch.state, batch.sender, batch.merchant) == ("completed", "local", "demo")
+        assert batch.file_name == f"recurring_charge due on {day}"
+        assert charged(engine) == [(each, 1000) for each in due[:number]]
+        assert tick(engine, day, hour=23) == []
+    found = payments(engine)
+    assert [each["captured"] for each in found] == [1000] * len(due)
+    assert {each["brand"] for each in found} == {"visa"}
+    assert status(engine, place) == "recurring_active"
+    assert laws_hold(engine)
+
+
+def test_it_is_due_in_the_zone_of_its_gate(engine: Engine, place: Place) -> None:
+    with engine.database.transaction() as connection:
+        for name, zone in (("tokyo", "Asia/Tokyo"), ("samoa", "Pacific/Pago_Pago")):
+            directory.add_gate(connection, gate_values(name, zone=zone))
+    rows = [create(gate=each, reference=each, start_on="2027-01-31") for each in ("tokyo", "samoa")]
+    done(engine, place, *rows)
+    assert tick(engine, "2027-01-30", hour=14) == []
+    assert len(tick(engine, "2027-01-30", hour=15)) == 1  # midnight at Tokyo
+    assert len(charged(engine)) == 1
+    assert tick(engine, "2027-01-31", hour=10) == []
+    assert len(tick(engine, "2027-01-31", hour=11)) == 1  # midnight at Pago Pago
+    assert charged(engine) == [("2027-01-31", 1000)] * 2
+    assert tick(engine, "2027-02-28", hour=10) != []
+    assert charged(engine)[1] == ("2027-02-28", 1000)
+
+
+def test_after_downtime_one_charge_is_made_for_all_that_was_missed(
+    engine: Engine, place: Place
+) -> None:
+    done(engine, place, create(start_on="2026-12-10", period="week"))
+    tick(engine, "2026-12-10")
+    assert len(tick(engine, "2027-01-20")) == 1
+    assert charged(engine) == [("2026-12-10", 1000), ("2027-01-14", 1000)]
+    assert tick(engine, "2027-01-20") == []
+    tick(engine, "2027-01-21")
+    assert [due for due, _ in charged(engine)] == ["2026-12-10", "2027-01-14", "2027-01-21"]
+
+
+def test_a_start_that_is_over_charges_its_newest_date(engine: Engine, place: Place) -> None:
+    done(engine, place, create(start_on="2026-01-31"))
+    tick(engine, TODAY)
+    assert charged(engine) == [("2026-10-31", 1000)]
+    tick(engine, "2026-11-30")
+    assert charged(engine)[1:] == [("2026-11-30", 1000)]
+
+
+# How much
+
+
+def test_an_amount_is_drawn_once_and_kept(engine: Engine, place: Place) -> None:
+    rows = [
+        create(
+            reference=f"r{n}",
+            **{"amount_minor": "", "amount_from": "5.00", "amount_to": "5.99", "period": "day"},
+        )
+        for n in range(6)
+    ]
+    assert set(done(engine, place, *rows)["outcome"]) == {"approved"}
+    recurring.due_work(on(engine, TODAY))
+    drawn = dates(engine)
+    recurring.due_work(on(engine, TODAY))
+    assert dates(engine) == drawn, "it is not drawn again"
+    tick(engine, TODAY)
+    assert sorted(charged(engine)) == sorted((due, amount) for due, amount, _, _ in drawn)
+    tick(engine, TODAY + timedelta(days=1))
+    amounts = [amount for _, amount in charged(engine)]
+    assert len(amounts) == 12
+    assert all(500 <= amount <= 599 for amount in amounts)
+    assert len(set(amounts)) > 6, "they are not all the same"
+    assert [each["captured"] for each in payments(engine)].sort() == amounts.sort()
+
+
+def test_an_amount_of_a_range_of_one(engine: Engine, place: Place) -> None:
+    done(engine, place, create(amount_minor="", amount_from="5.00", amount_to="5.00"))
+    tick(engine, TODAY)
+    assert charged(engine) == [(str(TODAY), 500)]
+
+
+@pytest.mark.parametrize("written", ["1.00;2.50;0.05", '"1.00,2.50,0.05"'])
+def test_a_sequence_gives_each_amount_and_ends(
+    engine: Engine, place: Place, written: str
+) -> None:
+    done(engine, place, create(amount_minor="", amount_sequence=written, period="day"))
+    for number in range(6):
+        tick(engine, TODAY + timedelta(days=number))
+    assert [amount for _, amount in charged(engine)] == [100, 250, 5]
+    assert status(engine, place) == "recurring_finished"
+    assert laws_hold(engine)
+
+
+def test_a_currency_without_decimals(engine: Engine, place: Place) -> None:
+    cells = {"gate": "many", "currency": "JPY", "amount_minor": "", "period": "day"}
+    rows = [
+        create(reference="a", amount_sequence="500;70", **cells),
+        create(reference="b", amount_from="10", amount_to="10", **cells),
+    ]
+    done(engine, place, *rows)
+    tick(engine, TODAY)
+    assert [amount for _, amount in charged(engine)] == [500, 10]
+    assert {each["currency"] for each in payments(engine)} == {"JPY"}
+
+
+WAYS = {"amount_from": "1.00", "amount_to": "2.00"}
+NONE = {"amount_minor": ""}
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        (NONE, "amount_missing"),
+        (WAYS, "amount_twice"),
+        ({"amount_sequence": "1.00"}, "amount_twice"),
+        ({**NONE, **WAYS, "amount_sequence": "1.00"}, "amount_twice"),
+        ({**NONE, "amount_from": "1.00"}, "range_wrong"),
+        ({**NONE, "amount_to": "1.00"}, "range_wrong"),
+        ({**NONE, **WAYS, "amount_from": "2.01"}, "range_wrong"),
+        ({**NONE, **WAYS, "amount_from": "1"}, "amount_not_decimal"),
+        ({**NONE, **WAYS, "amount_from": "0.00"}, "amount_zero"),
+        ({**NONE, "amount_sequence": "1.00;2"}, "amount_not_decimal"),
+        ({**NONE, "amount_sequence": "1.00;0.00"}, "amount_zero"),
+        ({**NONE, "amount_sequence": "0.00;1.00"}, "amount_zero"),
+        ({**NONE, "amount_sequence": "1.00;"}, "amount_not_decimal"),
+        ({**NONE, "amount_sequence": "1.00 2.00"}, "amount_not_decimal"),
+        ({**NONE, "amount_sequence": "12345678901.00;1234567890123.00"}, "amount_too_large"),
+        ({"amount_minor": "0"}, "amount_zero"),
+        ({"period": ""}, "value_missing"),
+        ({"period": "fortnight"}, "choice_unknown"),
+        ({"every": "0"}, "choice_unknown"),
+        ({"attempts": "16"}, "choice_unknown"),
+        ({"finish_count": "0"}, "choice_unknown"),
+        ({"start_on": "31.1.2027"}, "day_malformed"),
+        ({"start_on": "2027-02-01", "finish_on": "2027-01-31"}, "finish_before_start"),
+        ({"card_side": "BOTH"}, "choice_unknown"),
+        ({"card_number": VISA}, "means_incomplete"),
+        ({**CARD, "card_expiry": "01/20"}, "expiry_past"),
+        ({**CARD, "card_number": "4111111111111112"}, "number_check_digit"),
+        ({**CARD, "payment": "p"}, "subject_several"),
+        ({"card_reference": "card_nobody"}, "card_reference_unknown"),
+        ({"payment": "nobody"}, "reference_unknown"),
+        ({"payment": "bank"}, "card_needed"),
+        ({"payment": "declined"}, "status_not_allowed"),
+        ({"payment": "transfer"}, "means_missing"),
+        ({"payment": "p", "currency": "EUR", "gate": "many"}, "gate_differs"),
+    ],
+)
+def test_wrong_rows(
+    engine: Engine, place: Place, cells: dict[str, str], reason: str
+) -> None:
+    pay = {"amount_minor": "1000", "currency": "USD"}
+    bank = {"account_number": "1234567890", "routing_number": "021000021"}
+    bank |= {"account_type": "checking", "sec_code": "WEB"}
+    result = done(
+        engine,
+        place,
+        row("sale", reference="p", **pay, **CARD),
+        row("sale", reference="bank", **pay, **bank),
+        row("sale", reference="declined", **pay, **{**CARD, "card_number": DECLINES}),
+        row("transfer_create", reference="transfer", **pay),
+        create(**cells),
+    )
+    assert (result["outcome"][4], result["reason"][4]) == ("rejected", reason)
+
+
+def test_amounts_without_a_known_currency_are_refused(engine: Engine, place: Place) -> None:
+    many = {"gate": "many", "currency": ""}
+    wrong = [create(**many, **NONE, **WAYS), create(**many, **NONE, amount_sequence="1.00")]
+    assert done(engine, place, *wrong)["reason"].to_list() == ["currency_missing"] * 2
+
+
+# With which card
+
+
+def test_the_card_of_an_order_a_reference_or_a_number(engine: Engine, place: Place) -> None:
+    pay = {"amount_minor": "1000", "currency": "USD"}
+    sale = row("sale", reference="order", **pay, **OTHER)
+    verified = row("verify", reference="checked", currency="USD", **CARD)
+    made = done(engine, place, sale, verified, create(reference="a", payment="order"))
+    known = made["card_reference"][0]
+    rows = [
+        create(reference="b", payment="checked"),
+        create(reference="c", card_reference=known),
+        create(reference="d", **CARD),
+    ]
+    assert done(engine, place, *rows)["outcome"].to_list() == ["approved"] * 3
+    tick(engine, TODAY)
+    brands = ["mastercard", "visa", "mastercard", "visa"]
+    assert [each["brand"] for each in payments(engine)] == brands
+    assert [each["expiry"] for each in payments(engine)] == [3911, 3912, 3911, 3912]
+    assert laws_hold(engine)
+
+
+def test_a_cvv_is_taken_and_not_kept(engine: Engine, place: Place) -> None:
+    result = done(engine, place, create(**CARD, card_cvv="123"))
+    assert result["outcome"].to_list() == ["approved"]
+    with engine.database.transaction() as connection:
+        assert connection.execute("SELECT count(*) FROM secret_block").fetchone() == (0,)
+
+
+def test_a_card_that_is_paid(engine: Engine, place: Place) -> None:
+    done(engine, place, create(card_number=VISA, card_side="DST", period="day"))
+    tick(engine, TODAY)
+    done(engine, place, charge("by-hand"))
+    made = payments(engine)
+    assert [each["origin"] for each in made] == ["recurring_payout"] * 2
+    assert [(each["captured"], each["is_payout"]) for each in made] == [(1000, True), (700, True)]
+    assert view(engine, place, "by-hand")["status"] == "credited"
+    with engine.database.transaction() as connection:
+        accounts = connection.execute(
+            "SELECT DISTINCT d.name, c.name FROM transfer t "
+            "JOIN account d ON d.id = t.debit_account_id JOIN account c ON c.id = "
+            "t.credit_account_id"
+        ).fetchall()
+    assert accounts == [("merchant", "receivable")]
+    wrong = done(engine, place, create(reference="s"), row("recurring_payout", payment="s",
+        amount_minor="1", currency="USD"))  # fmt: skip
+    assert wrong["reason"].to_list() == [None, "status_not_allowed"]
+    assert laws_hold(engine)
+
+
+def test_a_charge_is_by_the_merchant_with_the_first_scheme_id(
+    engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = place.connector(place.gate_id)
+    seen: list[pl.DataFrame] = []
+
+    def send(calls: pl.DataFrame) -> Any:
+        seen.append(calls)
+        return sandbox.send(calls)
+
+    wants = sandbox.wants | {"initiator", "scheme_transaction_id", "billing_email"}
+    spying = replace(sandbox, send=send, wants=wants)
+    monkeypatch.setattr(Place, "connector", lambda *_: spying)
+    payer = {"billing_postal_code": "10115", "billing_email": "ada@example.com"}
+    done(engine, place, create(scheme_transaction_id="MCC4711", **payer))
+    tick(engine, TODAY)
+    done(engine, place, charge(), update(billing_email="bob@example.com"))
+    tick(engine, "2026-12-21")
+    names = ("initiator", "pattern", "scheme_transaction_id", "attempt", "billing_postal_code")
+    told = [each.row(0, named=True) for each in seen]
+    first = {"initiator": "merchant", "pattern": "recurring", "scheme_transaction_id": "MCC4711"}
+    assert {name: told[0][name] for name in names} == {
+        **first, "attempt": "1", "billing_postal_code": "10115"
+    }  # fmt: skip
+    assert (told[1]["initiator"], told[1]["pattern"]) == ("merchant", "recurring")
+    assert told[1]["attempt"] is None
+    assert told[2]["billing_email"] == "bob@example.com"
+
+
+# By hand
+
+
+def test_a_charge_by_hand_is_one_more(engine: Engine, place: Place) -> None:
+    done(engine, place, create(start_on="2026-12-01"))
+    assert done(engine, place, charge("a"), charge("b"))["outcome"].to_list() == ["approved"] * 2
+    called = Caller(engine, place).call(
+        {"kind": "recurring_charge", "payment": "r", "amount_minor": "5", "currency": "USD"}
+    )
+    assert called["state"] == "approved"
+    tick(engine, "2026-12-01")
+    assert charged(engine) == [("2026-12-01", 1000)]
+    assert [each["captured"] for each in payments(engine)] == [700, 700, 5, 1000]
+    assert done(engine, place, row("refund", payment="a"))["outcome"].item() == "approved"
+    assert laws_hold(engine)
+
+
+def test_made_and_charged_in_one_file(engine: Engine, place: Place) -> None:
+    text = "\n".join([COLUMNS, create(), charge("a"), update(action="pause"), charge("b"), ""])
+    found = preview(engine, place, [text.encode()], Request(file_name="r.csv"))
+    assert [(each["line"], each["reason"]) for each in found.refused] == [(5, "recurring_paused")]
+    result = run(engine, place, text)
+    assert result["reason"].to_list() == [None, None, None, "recurring_paused"]
+
+
+@pytest.mark.parametrize("kind", ["capture", "void", "refund", "rebill", "duplicate"])
+def test_it_is_no_payment(engine: Engine, place: Place, kind: str) -> None:
+    amount = {"amount_minor": "5", "currency": "USD"} if kind in {"rebill", "duplicate"} else {}
+    result = done(engine, place, create(), row(kind, payment="r", **amount))
+    assert result["outcome"].to_list() == ["approved", "rejected"]
+    assert result["reason"].to_list() == [None, "status_not_allowed"]
+
+
+def test_what_it_is_not_yet_has_no_amount(engine: Engine, place: Place) -> None:
+    result = done(engine, place, create(), update(amount_minor="2000", currency="USD"))
+    assert result["outcome"].to_list() == ["approved"] * 2
+    assert set(result["approved_minor"]) <= {None, "0"}
+
+
+# Declines
+
+
+def test_a_soft_decline_is_tried_again_the_next_day(engine: Engine, place: Place) -> None:
+    done(engine, place, create(**{**CARD, "card_number": SECOND_TIME}, period="week"))
+    tick(engine, TODAY)
+    assert dates(engine) == [("2026-11-21", 1000, 2, "open")]
+    assert status(engine, place) == "recurring_active"
+    assert tick(engine, TODAY, hour=23) == []
+    tick(engine, "2026-11-22")
+    assert dates(engine) == [("2026-11-21", 1000, 2, "charged")]
+    assert [each["captured"] for each in payments(engine)] == [0, 1000]
+    tick(engine, "2026-11-28")
+    assert dates(engine)[1:] == [("2026-11-28", 1000, 2, "open")]
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize(("attempts", "tried"), [("1", 1), ("2", 2), ("", 3)])
+def test_attempts_end_and_the_next_date_is_charged(
+    engine: Engine, place: Place, attempts: str, tried: int
+) -> None:
+    card = {**CARD, "card_number": DECLINES}
+    done(engine, place, create(**card, attempts=attempts, period="week"))
+    for day in range(7):
+        tick(engine, TODAY + timedelta(days=day))
+    assert dates(engine) == [("2026-11-21", 1000, tried, "given_up")]
+    assert len(payments(engine)) == tried
+    assert status(engine, place) == "recurring_active"
+    tick(engine, "2026-11-28")
+    assert len(payments(engine)) == tried + 1
+
+
+def test_a_retry_is_left_when_the_next_date_comes(engine: Engine, place: Place) -> None:
+    card = {**CARD, "card_number": SECOND_TIME}
+    done(engine, place, create(**card, period="day"))
+    tick(engine, TODAY)
+    tick(engine, "2026-11-22")
+    assert dates(engine) == [
+        ("2026-11-21", 1000, 2, "given_up"),
+        ("2026-11-22", 1000, 2, "open"),
+    ]
+    assert len(payments(engine)) == 2, "one charge on a day"
+
+
+@pytest.mark.parametrize(
+    ("number", "ends_as"),
+    [
+        (EXPIRED, "recurring_failed"),
+        (STOLEN, "recurring_failed"),
+        (NOT_AGAIN, "recurring_stopped"),
+    ],
+)
+def test_a_hard_decline_and_a_stop_are_never_tried_again(
+    engine: Engine, place: Place, number: str, ends_as: str
+) -> None:
+    done(engine, place, create(**{**CARD, "card_number": number}, period="week", attempts="9"))
+    for day in (0, 1, 2, 7, 8, 14, 40):
+        tick(engine, TODAY + timedelta(days=day))
+    assert dates(engine) == [("2026-11-21", 1000, 1, "given_up")]
+    assert len(payments(engine)) == 1
+    assert status(engine, place) == ends_as
+    reason = "card_used_up" if ends_as == "recurring_failed" else "recurring_over"
+    assert done(engine, place, charge())["reason"].item() == reason
+    assert len(payments(engine)) == 1
+    assert laws_hold(engine)
+
+
+def test_what_follows_a_hard_decline_in_a_file_is_refused(engine: Engine, place: Place) -> None:
+    result = done(
+        engine, place, create(**{**CARD, "card_number": STOLEN}), *[charge(n) for n in "abc"]
+    )
+    assert result["outcome"].to_list() == ["approved", "declined", "rejected", "rejected"]
+    assert result["reason"].to_list() == [None, None, "card_used_up", "card_used_up"]
+    soft = done(
+        engine, place, create(reference="s", **{**CARD, "card_number": DECLINES}),
+        *[charge(n, payment="s") for n in "de"],
+    )  # fmt: skip
+    assert soft["outcome"].to_list() == ["approved", "declined", "declined"]
+
+
+def test_calls_behind_a_stop_are_refused(engine: Engine, place: Place) -> None:
+    done(engine, place, create(**{**CARD, "card_number": NOT_AGAIN}))
+    caller = Caller(engine, place)
+    asked = {"kind": "recurring_charge", "payment": "r", "amount_minor": "5", "currency": "USD"}
+    answers = [caller.call(asked) for _ in range(2)]
+    assert [(each["state"], each["response"], each["reason"]) for each in answers] == [
+        ("declined", "stop_recurring", None),
+        ("rejected", None, "recurring_over"),
+    ]
+
+
+def test_every_response_is_soft_hard_or_a_stop() -> None:
+    good = {Response.APPROVED, Response.PARTIALLY_APPROVED, Response.CHALLENGED}
+    assert declines.SOFT.isdisjoint(declines.HARD | declines.STOPS_AGREEMENT | good)
+    assert declines.SOFT | declines.HARD | declines.STOPS_AGREEMENT | good == set(Response)
+    assert declines.STOPS_CARD <= declines.HARD
+
+
+def test_a_card_on_our_lists_is_given_up(engine: Engine, place: Place) -> None:
+    done(engine, place, create(period="day"), row("blacklist", card_number=VISA))
+    tick(engine, TODAY)
+    assert dates(engine) == [("2026-11-21", 1000, 1, "given_up")]
+    assert status(engine, place) == "recurring_active"
+    done(engine, place, row("unblacklist", card_number=VISA))
+    tick(engine, "2026-11-22")
+    assert charged(engine) == [("2026-11-22", 1000)]
+
+
+# Changes
+
+
+def test_a_new_card_is_charged(engine: Engine, place: Place) -> None:
+    done(engine, place, create(period="day"))
+    tick(engine, TODAY)
+    done(engine, place, update(**OTHER))
+    tick(engine, "2026-11-22")
+    done(engine, place, update(**CARD, card_cvv="123"), charge("by-hand"))
+    found = [(each["brand"], each["expiry"]) for each in payments(engine)]
+    assert found == [("visa", 3912), ("mastercard", 3911), ("visa", 3912)]
+    assert view(engine, place)["brand"] == "visa"
+    assert laws_hold(engine)
+
+
+def test_a_new_card_mends_what_failed(engine: Engine, place: Place) -> None:
+    expired = {**CARD, "card_number": EXPIRED}
+    done(engine, place, create(**expired, period="week"))
+    tick(engine, TODAY)
+    assert status(engine, place) == "recurring_failed"
+    result = done(
+        engine,
+        place,
+        update(action="resume"),
+        update(**expired),
+        update(action="pause"),
+        update(amount_minor="900", currency="USD"),
+        update(**OTHER),
+    )
+    used_up = "card_used_up"
+    assert result["reason"].to_list() == [used_up, used_up, used_up, None, None]
+    assert status(engine, place) == "recurring_active"
+    assert tick(engine, "2026-11-22") == [], "the date that was declined is not charged again"
+    tick(engine, "2026-11-28")
+    assert charged(engine) == [("2026-11-28", 900)]
+
+
+def test_a_new_expiry_is_another_card(engine: Engine, place: Place) -> None:
+    done(engine, place, create(**{**CARD, "card_number": EXPIRED}))
+    tick(engine, TODAY)
+    result = done(engine, place, update(card_number=EXPIRED, card_expiry="01/40"))
+    assert result["outcome"].item() == "approved"
+    assert status(engine, place) == "recurring_active"
+
+
+def test_new_amounts(engine: Engine, place: Place) -> None:
+    done(engine, place, create(period="day", finish_count="6"))
+    later = {"currency": "USD"}
+    changes = {
+        1: update(amount_minor="2000", **later),
+        2: update(amount_sequence="1.00;2.00;9.00;9.00", **later),
+        4: update(amount_from="3.00", amount_to="3.00", **later),
+    }
+    for number in range(8):
+        if number in changes:
+            moved = on(engine, TODAY + timedelta(days=number), hour=1)
+            done(moved, place, changes[number])
+        tick(engine, TODAY + timedelta(days=number))
+    assert [amount for _, amount in charged(engine)] == [1000, 2000, 100, 200, 300, 300]
+    assert status(engine, place) == "recurring_finished"
+
+
+def test_nothing_is_charged_for_a_pause(engine: Engine, place: Place) -> None:
+    done(engine, place, create(start_on="2026-11-20", period="week"))
+    tick(engine, TODAY)
+    done(engine, place, update(action="pause"))
+    for day in ("2026-11-27", "2026-12-04"):
+        assert tick(engine, day) == []
+    done(on(engine, "2026-12-07"), place, update(action="resume"))
+    assert tick(engine, "2026-12-07") == []
+    tick(engine, "2026-12-11")
+    assert [due for due, _ in charged(engine)] == ["2026-11-20", "2026-12-11"]
+
+
+def test_what_is_due_on_the_day_of_its_resumption_is_charged(engine: Engine, place: Place) -> None:
+    done(engine, place, create(start_on="2026-11-27", period="week"), update(action="pause"))
+    tick(engine, "2026-11-27")
+    done(on(engine, "2026-12-04"), place, update(action="resume"))
+    tick(engine, "2026-12-04", hour=13)
+    assert [due for due, _ in charged(engine)] == ["2026-12-04"]
+
+
+def test_a_retry_does_not_outlive_a_pause(engine: Engine, place: Place) -> None:
+    done(engine, place, create(**{**CARD, "card_number": SECOND_TIME}))
+    tick(engine, TODAY)
+    done(engine, place, update(action="pause"))
+    assert tick(engine, "2026-11-22") == []
+    done(on(engine, "2026-11-23"), place, update(action="resume"))
+    assert tick(engine, "2026-11-23") == []
+    assert dates(engine) == [("2026-11-21", 1000, 2, "given_up")]
+
+
+@pytest.mark.parametrize(
+    ("actions", "reasons", "ends_as"),
+    [
+        (["pause"], [None], "recurring_paused"),
+        (["pause", "pause"], [None, None], "recurring_paused"),
+        (["resume"], [None], "recurring_active"),
+        (["pause", "resume"], [None, None], "recurring_active"),
+        (["stop", "resume"], [None, "recurring_over"], "recurring_stopped"),
+        (["pause", "stop", "pause"], [None, None, "recurring_over"], "recurring_stopped"),
+        (["finish", "stop"], [None, "recurring_over"], "recurring_finished"),
+    ],
+)
+@pytest.mark.parametrize("files", [1, 2, 9])
+def test_actions(  # noqa: PLR0917 - a table
+    engine: Engine,
+    place: Place,
+    actions: list[str],
+    reasons: list[str | None],
+    ends_as: str,
+    files: int,
+) -> None:
+    """In one file with what they change, in a file of their own, and as calls."""
+    rows = [update(action=each) for each in actions]
+    if files == 1:
+        found = done(engine, place, create(), *rows)["reason"].to_list()[1:]
+    elif files == 2:
+        done(engine, place, create())
+        found = done(engine, place, *rows)["reason"].to_list()
+    else:
+        done(engine, place, create())
+        caller = Caller(engine, place)
+        asked = [{"kind": "recurring_update", "payment": "r", "action": each} for each in actions]
+        found = [caller.call(each)["reason"] for each in asked]
+    assert found == reasons
+    assert status(engine, place) == ends_as
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"action": "sleep"}, "choice_unknown"),
+        ({"card_number": VISA}, "means_incomplete"),
+        ({"card_expiry": "12/39"}, "means_incomplete"),
+        ({**CARD, "card_reference": "card_x"}, "means_several"),
+        ({"amount_from": "1.00", "currency": "USD"}, "range_wrong"),
+        ({"amount_from": "1.00", "amount_to": "2.00"}, "currency_missing"),
+        ({"amount_minor": "5", "currency": "JPY"}, "currency_differs"),
+        ({"payment": "p", "action": "stop"}, "status_not_allowed"),
+        ({"payment": ""}, "value_missing"),
+        ({"period": "day"}, "value_not_allowed"),
+    ],
+)
+def test_wrong_changes(engine: Engine, place: Place, cells: dict[str, str], reason: str) -> None:
+    sale = row("sale", reference="p", amount_minor="5", currency="USD", **CARD)
+    result = done(engine, place, sale, create(), update(**cells))
+    assert (result["outcome"][2], result["reason"][2]) == ("rejected", reason)
+
+
+def test_a_recurring_payment_of_another_merchant_looks_unknown(
+    engine: Engine, place: Place
+) -> None:
+    done(engine, place, create())
+    with engine.database.transaction() as connection:
+        directory.add_sender(connection, "theirs")
+        directory.add_merchant(connection, "other", "Other", "theirs")
+        directory.add_gate(connection, gate_values("g", merchant="other"))
+    result = done(engine, find_place(engine, "theirs"), update(action="stop"), charge())
+    assert set(result["reason"]) == {"reference_unknown"}
+
+
+# The end
+
+
+@pytest.mark.parametrize(
+    ("cells", "due"),
+    [
+        ({"finish_on": "2026-11-23"}, days("2026-11-21", 1, 2)),
+        ({"finish_on": "2026-11-21"}, ["2026-11-21"]),
+        ({"finish_count": "2"}, days("2026-11-21", 1)),
+        ({"finish_count": "9", "finish_on": "2026-11-22"}, days("2026-11-21", 1)),
+        ({"finish_count": "2", "finish_on": "2027-11-22"}, days("2026-11-21", 1)),
+    ],
+)
+def test_it_ends_at_its_finish(
+    engine: Engine, place: Place, cells: dict[str, str], due: list[str]
+) -> None:
+    done(engine, place, create(period="day", **cells))
+    for number in range(8):
+        tick(engine, TODAY + timedelta(days=number))
+        is_over = number + 1 >= len(due)
+        wanted = "recurring_finished" if is_over else "recurring_active"
+        assert status(engine, place) == wanted
+    assert [each for each, _ in charged(engine)] == due
+    assert done(engine, place, charge())["reason"].item() == "recurring_over"
+    with engine.database.transaction() as connection:
+        assert connection.execute("SELECT is_over FROM recurring").fetchone() == (True,)
+
+
+def test_downtime_beyond_the_finish_charges_the_last_date(engine: Engine, place: Place) -> None:
+    done(engine, place, create(period="day", finish_on="2026-11-24"))
+    tick(engine, "2027-03-01")
+    assert charged(engine) == [("2026-11-24", 1000)]
+    assert status(engine, place) == "recurring_finished"
+
+
+def test_the_last_date_is_tried_again_before_it_ends(engine: Engine, place: Place) -> None:
+    card = {**CARD, "card_number": SECOND_TIME}
+    done(engine, place, create(**card, finish_count="1"))
+    tick(engine, TODAY)
+    assert status(engine, place) == "recurring_active"
+    tick(engine, "2026-11-22")
+    assert charged(engine) == [("2026-11-21", 1000)]
+    assert status(engine, place) == "recurring_finished"
+
+
+def test_a_date_that_was_given_up_counts(engine: Engine, place: Place) -> None:
+    card = {**CARD, "card_number": DECLINES}
+    done(engine, place, create(**card, finish_count="2", attempts="1", period="day"))
+    for number in range(5):
+        tick(engine, TODAY + timedelta(days=number))
+    assert [state for _, _, _, state in dates(engine)] == ["given_up"] * 2
+    assert status(engine, place) == "recurring_finished"
+
+
+# The clock
+
+
+def test_a_clock_that_runs_twice_charges_once(engine: Engine, place: Place) -> None:
+    done(engine, place, create())
+    later = on(engine, TODAY)
+    (work,) = recurring.due_work(later)
+    (again,) = recurring.due_work(later)
+    assert recurring.hand_in(later, work) == recurring.hand_in(later, again)
+    done(engine, place, create(reference="q"))
+    (more,) = recurring.due_work(later)
+    both = pl.concat([work, more])  # another clock that saw more, before the first noted its batch
+    recurring.hand_in(later, both)
+    assert len(payments(engine)) == 2
+    tick(engine, TODAY)
+    assert charged(engine) == [("2026-11-21", 1000)] * 2
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize("where", ["receive_own", "hand_over_dates", "go_on", "conclude_dates"])
+def test_a_clock_that_was_killed(
+    engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    done(engine, place, create(finish_count="1"), create(reference="q", start_on="2026-11-22"))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    modules = {"receive_own": recurring.clock, "go_on": recurring.batches}
+    with monkeypatch.context() as patched:
+        patched.setattr(modules.get(where, recurring.recurring), where, killed)
+        with pytest.raises(KeyboardInterrupt):
+            tick(engine, TODAY)
+    worker.take_on_left(on(engine, "2026-11-22"))
+    tick(engine, "2026-11-22")
+    assert charged(engine) == [("2026-11-21", 1000), ("2026-11-22", 1000)]
+    assert [each["captured"] for each in payments(engine)] == [1000] * 2
+    assert status(engine, place) == "recurring_finished"
+    assert laws_hold(engine)
+
+
+def test_what_a_person_cancelled_is_given_up(engine: Engine, place: Place) -> None:
+    done(engine, place, create(period="week"))
+    later = on(engine, TODAY)
+    (work,) = recurring.due_work(later)
+    batch_id = recurring.clock.receive_own(later, work, recurring._charges(later, work))
+    with engine.database.transaction() as connection:
+        recurring.recurring.hand_over_dates(connection, work, batch_id)
+    from paybatch.flow import control  # noqa: PLC0415
+
+    control.cancel(later, batch_id)
+    tick(engine, TODAY)
+    assert dates(engine) == [("2026-11-21", 1000, 1, "given_up")]
+    tick(engine, "2026-11-28")
+    assert charged(engine) == [("2026-11-28", 1000)]
+
+
+def test_the_worker_charges(engine: Engine, place: Place) -> None:
+    done(engine, place, create())
+    worker.take_on_left(on(engine, TODAY))
+    worker.take_on_left(on(engine, TODAY))
+    assert charged(engine) == [("2026-11-21", 1000)]
+
+
+def test_many_at_once(engine: Engine, place: Place) -> None:
+    rows = [create(reference=f"r{number}", period="day") for number in range(300)]
+    done(engine, place, *rows)
+    assert len(tick(engine, TODAY)) == 1
+    assert len(payments(engine)) == 300
+    assert laws_hold(engine)
+
+
+def test_the_result_of_a_system_batch(engine: Engine, place: Place) -> None:
+    done(engine, place, create(), create(reference="q", scheme_transaction_id="X1"))
+    (batch_id,) = tick(engine, TODAY)
+    target = io.BytesIO()
+    report(engine, load_batch(engine, batch_id), place, target)
+    result = pl.read_csv(target.getvalue(), infer_schema=False)
+    assert result["outcome"].to_list() == ["approved"] * 2
+    assert result["scheme_transaction_id"].to_list() == [None, "X1"]
+    assert "billing_email" not in result.columns, "nobody filled it"
+
+
+assert NOW.date() == TODAY
