@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from conftest import NOW, gate_values
 from paybatch.domain import declines
 from paybatch.domain.connector import Response
-from paybatch.flow import recurring, worker
+from paybatch.flow import control, recurring, worker
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.intake.receive import Request
@@ -335,7 +335,7 @@ def test_the_card_of_an_order_a_reference_or_a_number(engine: Engine, place: Pla
     sale = row("sale", reference="order", **pay, **OTHER)
     verified = row("verify", reference="checked", currency="USD", **CARD)
     made = done(engine, place, sale, verified, create(reference="a", payment="order"))
-    known = made["card_reference"][0]
+    known = made["card_number"][0]
     rows = [
         create(reference="b", payment="checked"),
         create(reference="c", card_reference=known),
@@ -439,10 +439,13 @@ def test_it_is_no_payment(engine: Engine, place: Place, kind: str) -> None:
     assert result["reason"].to_list() == [None, "status_not_allowed"]
 
 
-def test_what_it_is_not_yet_has_no_amount(engine: Engine, place: Place) -> None:
-    result = done(engine, place, create(), update(amount_minor="2000", currency="USD"))
-    assert result["outcome"].to_list() == ["approved"] * 2
-    assert set(result["approved_minor"]) <= {None, "0"}
+def test_terms_are_no_money(engine: Engine, place: Place) -> None:
+    done(engine, place, create(), update(amount_minor="2000", currency="USD"))
+    with engine.database.transaction() as connection:
+        sums = connection.execute("SELECT sum(approved_minor) FROM tally").fetchone()
+        moved = connection.execute("SELECT count(*) FROM transfer").fetchone()
+    assert (sums, moved) == ((0,), (0,))
+    assert view(engine, place)["authorized"] == 0
 
 
 # Declines
@@ -561,7 +564,8 @@ def test_a_new_card_is_charged(engine: Engine, place: Place) -> None:
     tick(engine, TODAY)
     done(engine, place, update(**OTHER))
     tick(engine, "2026-11-22")
-    done(engine, place, update(**CARD, card_cvv="123"), charge("by-hand"))
+    later = on(engine, "2026-11-22", hour=13)
+    done(later, place, update(**CARD, card_cvv="123"), charge("by-hand"))
     found = [(each["brand"], each["expiry"]) for each in payments(engine)]
     assert found == [("visa", 3912), ("mastercard", 3911), ("visa", 3912)]
     assert view(engine, place)["brand"] == "visa"
@@ -817,13 +821,25 @@ def test_what_a_person_cancelled_is_given_up(engine: Engine, place: Place) -> No
     batch_id = recurring.clock.receive_own(later, work, recurring._charges(later, work))
     with engine.database.transaction() as connection:
         recurring.recurring.hand_over_dates(connection, work, batch_id)
-    from paybatch.flow import control  # noqa: PLC0415
-
-    control.cancel(later, batch_id)
+    control.cancel(later, load_batch(later, batch_id), "local")
     tick(engine, TODAY)
     assert dates(engine) == [("2026-11-21", 1000, 1, "given_up")]
     tick(engine, "2026-11-28")
     assert charged(engine) == [("2026-11-28", 1000)]
+
+
+def test_while_an_outcome_is_not_known_nothing_follows(engine: Engine, place: Place) -> None:
+    done(engine, place, create(period="month"))
+    later = on(engine, TODAY)
+    (work,) = recurring.due_work(later)
+    batch_id = recurring.clock.receive_own(later, work, recurring._charges(later, work))
+    with engine.database.transaction() as connection:
+        recurring.recurring.hand_over_dates(connection, work, batch_id)
+    assert tick(engine, "2026-11-22") == tick(engine, "2026-12-20") == []
+    assert dates(engine) == [("2026-11-21", 1000, 1, "handed_over")]
+    worker.take_on_left(on(engine, "2026-12-20"))
+    tick(engine, "2026-12-20")
+    assert charged(engine) == [("2026-11-21", 1000)]
 
 
 def test_the_worker_charges(engine: Engine, place: Place) -> None:
