@@ -27,7 +27,7 @@ COLUMNS = (
     "kind,reference,payment,amount_minor,amount,currency,gate,card_number,card_expiry,"
     "card_reference,card_cvv,card_side,amount_from,amount_to,amount_sequence,period,every,start_on,"
     "finish_on,finish_count,attempts,action,scheme_transaction_id,billing_postal_code,"
-    "billing_email,account_number,routing_number,account_type,sec_code"
+    "email,account_number,routing_number,account_type,sec_code"
 )
 VISA, MASTERCARD = "4111111111111111", "5555555555554444"
 DECLINES, STOLEN, EXPIRED = "4000000000000002", "4000000000009979", "4000000000000069"
@@ -211,7 +211,7 @@ def test_an_amount_is_drawn_once_and_kept(engine: Engine, place: Place) -> None:
     rows = [
         create(
             reference=f"r{n}",
-            **{"amount_minor": "", "amount_from": "5.00", "amount_to": "5.99", "period": "day"},
+            amount_minor="", amount_from="5.00", amount_to="5.99", period="day",
         )
         for n in range(6)
     ]
@@ -237,9 +237,7 @@ def test_an_amount_of_a_range_of_one(engine: Engine, place: Place) -> None:
 
 
 @pytest.mark.parametrize("written", ["1.00;2.50;0.05", '"1.00,2.50,0.05"'])
-def test_a_sequence_gives_each_amount_and_ends(
-    engine: Engine, place: Place, written: str
-) -> None:
+def test_a_sequence_gives_each_amount_and_ends(engine: Engine, place: Place, written: str) -> None:
     done(engine, place, create(amount_minor="", amount_sequence=written, period="day"))
     for number in range(6):
         tick(engine, TODAY + timedelta(days=number))
@@ -303,9 +301,7 @@ NONE = {"amount_minor": ""}
         ({"payment": "p", "currency": "EUR", "gate": "many"}, "gate_differs"),
     ],
 )
-def test_wrong_rows(
-    engine: Engine, place: Place, cells: dict[str, str], reason: str
-) -> None:
+def test_wrong_rows(engine: Engine, place: Place, cells: dict[str, str], reason: str) -> None:
     pay = {"amount_minor": "1000", "currency": "USD"}
     bank = {"account_number": "1234567890", "routing_number": "021000021"}
     bank |= {"account_type": "checking", "sec_code": "WEB"}
@@ -387,13 +383,13 @@ def test_a_charge_is_by_the_merchant_with_the_first_scheme_id(
         seen.append(calls)
         return sandbox.send(calls)
 
-    wants = sandbox.wants | {"initiator", "scheme_transaction_id", "billing_email"}
+    wants = sandbox.wants | {"initiator", "scheme_transaction_id", "email"}
     spying = replace(sandbox, send=send, wants=wants)
     monkeypatch.setattr(Place, "connector", lambda *_: spying)
-    payer = {"billing_postal_code": "10115", "billing_email": "ada@example.com"}
+    payer = {"billing_postal_code": "10115", "email": "ada@example.com"}
     done(engine, place, create(scheme_transaction_id="MCC4711", **payer))
     tick(engine, TODAY)
-    done(engine, place, charge(), update(billing_email="bob@example.com"))
+    done(engine, place, charge(), update(email="bob@example.com"))
     tick(engine, "2026-12-21")
     names = ("initiator", "pattern", "scheme_transaction_id", "attempt", "billing_postal_code")
     told = [each.row(0, named=True) for each in seen]
@@ -403,7 +399,7 @@ def test_a_charge_is_by_the_merchant_with_the_first_scheme_id(
     }  # fmt: skip
     assert (told[1]["initiator"], told[1]["pattern"]) == ("merchant", "recurring")
     assert told[1]["attempt"] is None
-    assert told[2]["billing_email"] == "bob@example.com"
+    assert told[2]["email"] == "bob@example.com"
 
 
 # By hand
@@ -865,7 +861,7 @@ def test_the_result_of_a_system_batch(engine: Engine, place: Place) -> None:
     result = pl.read_csv(target.getvalue(), infer_schema=False)
     assert result["outcome"].to_list() == ["approved"] * 2
     assert result["scheme_transaction_id"].to_list() == [None, "X1"]
-    assert "billing_email" not in result.columns, "nobody filled it"
+    assert "email" not in result.columns, "nobody filled it"
 
 
 assert NOW.date() == TODAY

@@ -332,7 +332,7 @@ _PAYER_NAMES = frozenset(
     f"billing_{name}"
     for name in (
         *("first_name", "last_name", "address_line_1", "city", "state", "postal_code", "country"),
-        *("phone", "email"),
+        "phone",
     )
 )
 ADDRESS = (KIND, MERCHANT, GATE, REFERENCE, IDEMPOTENCY_KEY)
@@ -380,6 +380,6 @@ DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
 CONTROL_TOTALS = (*(EXPECTED_SALE_COUNT, EXPECTED_SALE, EXPECTED_REFUND_COUNT, EXPECTED_REFUND),)
 CARD = (PAYMENT, CARD_NUMBER, CARD_EXPIRY, CARD_REFERENCE)
 AMOUNT_TERMS = (*AMOUNTS, AMOUNT_FROM, AMOUNT_TO, AMOUNT_SEQUENCE)
-PAYER = (CUSTOMER_IP, *(each for each in DETAILS if each.name in _PAYER_NAMES))
+PAYER = (EMAIL, CUSTOMER_IP, *(each for each in DETAILS if each.name in _PAYER_NAMES))
 RECURRING_CHARGE = (*(*FOLLOW_UP, SCHEME_TRANSACTION_ID, ATTEMPT, *PAYER),)
 LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

@@ -83,7 +83,7 @@ COPY recurring_change (
 COPY recurring_payer (
     merchant_id, operation_id, payment_id, billing_first_name, billing_last_name,
     billing_address_line_1, billing_city, billing_state, billing_postal_code, billing_country,
-    billing_phone, billing_email, customer_ip, created_at
+    billing_phone, email, customer_ip, created_at
 ) FROM STDIN (FORMAT csv);
 
 -- name: facts_of_payment

@@ -38,7 +38,7 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.RECURRING_PAYER: (
         *(*_KEYS, "billing_first_name", "billing_last_name", "billing_address_line_1"),
         *("billing_city", "billing_state", "billing_postal_code", "billing_country"),
-        *("billing_phone", "billing_email", "customer_ip", "created_at"),
+        *("billing_phone", "email", "customer_ip", "created_at"),
     ),
 }
 

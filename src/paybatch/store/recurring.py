@@ -44,7 +44,7 @@ DUE = {
 }
 PAYER = (
     *("billing_first_name", "billing_last_name", "billing_address_line_1", "billing_city"),
-    *("billing_state", "billing_postal_code", "billing_country", "billing_phone", "billing_email"),
+    *("billing_state", "billing_postal_code", "billing_country", "billing_phone", "email"),
     "customer_ip",
 )
 OPEN = {

@@ -145,7 +145,7 @@ COPY (
         s.name AS sender, m.name AS merchant, d.merchant_id, d.recurring_id, d.due_on, d.attempt,
         d.key, d.amount_minor, p.currency, r.scheme_transaction_id, y.billing_first_name,
         y.billing_last_name, y.billing_address_line_1, y.billing_city, y.billing_state,
-        y.billing_postal_code, y.billing_country, y.billing_phone, y.billing_email, y.customer_ip
+        y.billing_postal_code, y.billing_country, y.billing_phone, y.email, y.customer_ip
     FROM recurring_date AS d
     INNER JOIN recurring AS r ON d.merchant_id = r.merchant_id AND d.recurring_id = r.payment_id
     INNER JOIN payment AS p ON d.merchant_id = p.merchant_id AND d.recurring_id = p.id
@@ -215,7 +215,7 @@ WHERE
 -- name: list_recurring
 -- The recurring payments of some merchants, newest first.
 SELECT
-    m.name AS merchant, g.name AS gate, r.payment_id AS id, o.reference, p.state, p.is_payout,
+    r.merchant_id, m.name AS merchant, g.name AS gate, r.payment_id AS id, o.reference, p.state, p.is_payout,
     p.currency, p.brand, n.masked, p.expiry, r.period, r.every, r.start_on, r.finish_on,
     r.finish_count, r.attempts, r.next_on,
     CASE WHEN t.operation_id IS NULL THEN r.amount_minor ELSE t.amount_minor END AS amount_minor,

@@ -620,7 +620,7 @@ CREATE TABLE recurring_payer (
     billing_postal_code text,
     billing_country text,
     billing_phone text,
-    billing_email text,
+    email text,
     customer_ip text,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, operation_id)
