@@ -15,7 +15,8 @@ ROWS = (
 def test_they_are_listed(cli: Cli, file: File) -> None:
     assert cli("recurring", "list", "--json").json == []
     assert cli("run", file(HEADER + ROWS)).code == 0
-    second, first = cli("recurring", "list", "--json").json
+    found = {each["reference"]: each for each in cli("recurring", "list", "--json").json}
+    first, second = found["r"], found["q"]
     assert (first["reference"], first["state"], first["amounts"]) == (
         "r", "recurring_paused", "19.90"
     )  # fmt: skip

@@ -211,7 +211,10 @@ def test_an_amount_is_drawn_once_and_kept(engine: Engine, place: Place) -> None:
     rows = [
         create(
             reference=f"r{n}",
-            amount_minor="", amount_from="5.00", amount_to="5.99", period="day",
+            amount_minor="",
+            amount_from="5.00",
+            amount_to="5.99",
+            period="day",
         )
         for n in range(6)
     ]
@@ -400,6 +403,43 @@ def test_a_charge_is_by_the_merchant_with_the_first_scheme_id(
     assert (told[1]["initiator"], told[1]["pattern"]) == ("merchant", "recurring")
     assert told[1]["attempt"] is None
     assert told[2]["email"] == "bob@example.com"
+
+
+def test_the_scheme_id_of_a_series_is_that_of_its_first_payment(
+    engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = place.connector(place.gate_id)
+    seen: dict[str, str | None] = {}
+
+    def send(calls: pl.DataFrame) -> Any:
+        for amount, scheme_id in calls.select("amount_minor", "scheme_transaction_id").rows():
+            seen[str(amount)] = scheme_id
+        return sandbox.send(calls)
+
+    spying = replace(sandbox, send=send, wants=sandbox.wants | {"scheme_transaction_id"})
+    monkeypatch.setattr(Place, "connector", lambda *_: spying)
+    pay = {"amount_minor": "1000", "currency": "USD", **CARD}
+    first = row("sale", reference="order", **pay, scheme_transaction_id="FIRST")
+    plain = row("sale", reference="plain", **{**pay, "amount_minor": "1001"})
+    done(
+        engine, place, first, plain,
+        create(reference="a", payment="order", amount_minor="10"),
+        charge("x", payment="a", amount_minor="11"),
+    )  # fmt: skip
+    done(engine, place, create(reference="b", payment="order", amount_minor="20"),
+         create(reference="c", payment="plain", amount_minor="30"),
+         create(reference="d", payment="order", amount_minor="40", scheme_transaction_id="OWN"),
+         charge("y", payment="b", amount_minor="21"))  # fmt: skip
+    done(engine, place, charge("z", payment="b", amount_minor="22"),
+         charge("w", payment="d", amount_minor="41", scheme_transaction_id="TOLD"))  # fmt: skip
+    Caller(engine, place).call(
+        {"kind": "recurring_charge", "payment": "b", "amount_minor": "23", "currency": "USD"}
+    )
+    tick(engine, TODAY)
+    assert seen == {
+        "1000": "FIRST", "1001": None, "11": "FIRST", "21": "FIRST", "22": "FIRST", "23": "FIRST",
+        "41": "TOLD", "10": "FIRST", "20": "FIRST", "30": None, "40": "OWN",
+    }  # fmt: skip
 
 
 # By hand

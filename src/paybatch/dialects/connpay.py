@@ -178,7 +178,10 @@ _SAMPLES = (
     _card("5555555555554444", "order-5", "authorize"),
     {
         **_on("order-1", "recurring_create", reference="recurring-1", amount_minor="1990"),
-        "card_side": "SRC", "period": "month", "start_on": "2039-01-31", "finish_count": "12",
+        "card_side": "SRC",
+        "period": "month",
+        "start_on": "2039-01-31",
+        "finish_count": "12",
     },
     _on("recurring-1", "recurring_charge", reference="charge-1", amount_minor="500"),
     _on("recurring-1", "recurring_update", amount_from="15.00", amount_to="19.90", currency="USD"),

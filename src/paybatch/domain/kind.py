@@ -129,6 +129,8 @@ class Kind:
             declares itself are kept beside theirs.
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
+        continues: Whether it goes on with the series of the payment that it acts on: where its row
+            gives no scheme's id of the first payment it carries that one's.
         transfers: What an approval moves in the ledger.
         tells: What the result says of an approved row (its message).
         opposite: The kind that undoes it, if any.
@@ -164,6 +166,7 @@ class Kind:
     stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
     allows_more: bool = False
     waits_for_all: bool = False
+    continues: bool = False
     transfers: tuple[Transfer, ...] = ()
     tells: pl.Expr | None = None
     opposite: str | None

@@ -43,6 +43,8 @@ KIND = Kind(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),
     ),
+    reads=(columns.SCHEME_TRANSACTION_ID,),
+    continues=True,
     opposite="void",
     permission="recurring",
     risk=Risk.TAKES,

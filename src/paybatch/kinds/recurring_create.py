@@ -1,7 +1,8 @@
 """Recurring create: a card is to be charged, or paid, again and again.
 
 When: a payer agreed to regular charges. The card is the row's, one that we hold, or that of an
-earlier payment, whose scheme id stands in `scheme_transaction_id`. The first charge is made on
+earlier payment; its charges carry the scheme's id of the first payment (`scheme_transaction_id`),
+which is that of the earlier payment's row where this one gives none. The first charge is made on
 `start_on`, the others each `period` after it, in the gate's zone: what starts on a 31st is due on
 the last day of a shorter month. A start that is over charges its newest date at once. The amount is
 fixed, drawn anew between two, or the next of a sequence. It ends with `finish_on`, after
@@ -85,7 +86,8 @@ KIND = Kind(
         *(columns.PERIOD, columns.EVERY, columns.START_ON, columns.FINISH_ON, columns.FINISH_COUNT),
         *(columns.ATTEMPTS, columns.SCHEME_TRANSACTION_ID, *columns.PAYER),
     ),
-    opposite="recurring_update",
+    continues=True,
+    opposite=None,
     permission="recurring",
     risk=Risk.MARK,
     samples=(

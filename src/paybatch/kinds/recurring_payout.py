@@ -40,6 +40,8 @@ KIND = Kind(
         ChangePayment(state_declined=recurring.after_decline()),
     ),
     transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
+    reads=(columns.SCHEME_TRANSACTION_ID,),
+    continues=True,
     opposite="void",
     permission="recurring",
     risk=Risk.GIVES,

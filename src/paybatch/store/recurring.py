@@ -163,6 +163,23 @@ def _keyed(rows: pl.DataFrame) -> dict[str, Any]:
     }
 
 
+def scheme_ids(
+    connection: Connection[Row], keys: pl.DataFrame, columns: Sequence[tuple[str, str]]
+) -> pl.DataFrame:
+    """Give ``merchant_id, payment_id, found``: the scheme's id of the first payment of a series.
+
+    ``columns`` name, for each dialect, the column of a file that gives it.
+    """
+    parameters = {
+        "merchant_ids": keys["merchant_id"].to_list(),
+        "payment_ids": keys["payment_id"].to_list(),
+        "dialects": [dialect for dialect, _ in columns],
+        "columns": [column for _, column in columns],
+    }
+    schema = {"merchant_id": pl.Int32(), "payment_id": pl.Int64(), "found": pl.String()}
+    return copy_out(connection, _SQL["scheme_ids"], parameters, schema)
+
+
 def list_recurring(
     connection: Connection[Row],
     merchant_ids: Sequence[int],

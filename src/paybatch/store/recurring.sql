@@ -212,6 +212,34 @@ WHERE
     AND r.merchant_id = p.merchant_id AND r.payment_id = p.id
     AND p.state IN ('recurring_stopped', 'recurring_finished');
 
+-- name: scheme_ids
+-- The scheme's id of the first payment that recurring payments, or the rows that made payments,
+-- carry. The text of a row stands in the columns of its file, under its dialect's name.
+COPY (
+    SELECT w.merchant_id, w.id, f.scheme_id
+    FROM
+        unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
+    LEFT JOIN recurring AS r ON w.merchant_id = r.merchant_id AND w.id = r.payment_id
+    LEFT JOIN operation AS o ON w.merchant_id = o.merchant_id AND w.id = o.id
+    LEFT JOIN batch AS b ON o.batch_id = b.id
+    LEFT JOIN LATERAL (
+        SELECT c.place
+        FROM unnest(b.columns) WITH ORDINALITY AS c (name, place)
+        INNER JOIN unnest(%(dialects)s::text [], %(columns)s::text []) AS d (dialect, name)
+            ON b.dialect = d.dialect AND c.name = d.name
+        LIMIT 1
+    ) AS p ON TRUE
+    LEFT JOIN row_text AS t ON p.place IS NOT NULL AND o.batch_id = t.batch_id AND o.line = t.line
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(
+                r.scheme_transaction_id, nullif(split_part(t.cells, E'\x1f', p.place::integer), '')
+            ) AS scheme_id
+    ) AS f
+    WHERE f.scheme_id IS NOT NULL
+    ORDER BY w.merchant_id, w.id
+) TO STDOUT (FORMAT csv);
+
 -- name: list_recurring
 -- The recurring payments of some merchants, newest first.
 SELECT
