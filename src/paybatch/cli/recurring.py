@@ -12,7 +12,7 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.payments import find_payments
 from paybatch.flow.people import merchants_of
 from paybatch.settings import Settings
-from paybatch.store import recurring
+from paybatch.store import recurring, recurring_dates
 from paybatch.store.public_ids import Shape
 
 app = typer.Typer(help="Cards that are charged again and again.", no_args_is_help=True)
@@ -60,7 +60,7 @@ def show_(name: Named, *, as_json: Json = False) -> None:
             ]
             if len(found) != 1:
                 fail(f"{len(found) or 'No'} recurring payments have the id or reference {name!r}.")
-            dates = recurring.dates_of(
+            dates = recurring_dates.dates_of(
                 connection, found[0]["merchant_id"], found[0]["id"], LISTED_MAX
             )
         told = _object(engine, found[0])

@@ -19,7 +19,7 @@ from paybatch.domain.text import filled
 from paybatch.flow import batch as batches
 from paybatch.flow import clock
 from paybatch.flow.engine import Engine
-from paybatch.store import recurring
+from paybatch.store import recurring, recurring_dates
 from paybatch.store.database import Connection, Row
 from paybatch.store.public_ids import Shape
 
@@ -31,7 +31,7 @@ _DRAWN_CHARACTERS = 15  # of a hash in hexadecimal digits: 60 bits
 def due_work(engine: Engine) -> list[pl.DataFrame]:
     """Take in the answers, write down the dates that have come, and give what is to be done.
 
-    A table for each batch to be: charges (``recurring.OPEN``), and ends of recurring payments
+    A table for each batch to be: charges (``recurring_dates.OPEN``), and ends of recurring payments
     (``recurring.ENDED``); both with ``kind``.
     """
     days = {
@@ -42,12 +42,12 @@ def due_work(engine: Engine) -> list[pl.DataFrame]:
         return []
     with engine.database.transaction() as connection:
         _conclude(engine, connection, days)
-        recurring.drop_dates(connection)
+        recurring_dates.drop_dates(connection)
     with engine.database.transaction() as connection:
         _write_down(engine, connection, days)
         recurring.retire(connection, max(days.values()))
     with engine.database.transaction() as connection:
-        charges = recurring.open_dates(connection, days, clock.ROWS_MAX)
+        charges = recurring_dates.open_dates(connection, days, clock.ROWS_MAX)
         ended = recurring.ended(connection, days, clock.ROWS_MAX)
     kinds = {"recurring_charge": charges, "recurring_update": ended}
     named = [rows.with_columns_seq(kind=pl.lit(kind)) for kind, rows in kinds.items()]
@@ -70,14 +70,14 @@ def hand_in(engine: Engine, work: pl.DataFrame) -> int:
     batch_id = clock.receive_own(engine, work, content)
     if charges:
         with engine.database.transaction() as connection:
-            recurring.hand_over_dates(connection, work, batch_id)
+            recurring_dates.hand_over_dates(connection, work, batch_id)
     batches.go_on(engine, batch_id)
     return batch_id
 
 
 def _conclude(engine: Engine, connection: Connection[Row], days: dict[int, date]) -> None:
     """Take in the answers: a date is charged, given up, or tried again after a soft decline."""
-    rows = recurring.answered_dates(connection, days, clock.ROWS_MAX)
+    rows = recurring_dates.answered_dates(connection, days, clock.ROWS_MAX)
     if rows.is_empty():
         return
     state = pl.col("state")
@@ -96,7 +96,7 @@ def _conclude(engine: Engine, connection: Connection[Row], days: dict[int, date]
         .then(pl.col("day") + pl.duration(days=RETRY_DAYS))
         .otherwise(pl.col("day")),
     )
-    recurring.conclude_dates(connection, rows.with_columns_seq(new_key=_keys(engine, rows)))
+    recurring_dates.conclude_dates(connection, rows.with_columns_seq(new_key=_keys(engine, rows)))
 
 
 def _write_down(engine: Engine, connection: Connection[Row], days: dict[int, date]) -> None:
@@ -108,8 +108,8 @@ def _write_down(engine: Engine, connection: Connection[Row], days: dict[int, dat
     wanted = rows.filter("is_wanted").with_columns_seq(attempt=pl.lit(1, pl.Int16))
     if not wanted.is_empty():
         wanted = wanted.with_columns_seq(amount_minor=_amounts(engine, wanted))
-        recurring.give_up_older(connection, wanted)
-        recurring.add_dates(connection, wanted.with_columns_seq(key=_keys(engine, wanted)))
+        recurring_dates.give_up_older(connection, wanted)
+        recurring_dates.add_dates(connection, wanted.with_columns_seq(key=_keys(engine, wanted)))
     recurring.set_next(connection, rows)
 
 
@@ -182,7 +182,7 @@ def _charges(engine: Engine, work: pl.DataFrame) -> bytes:
     """Write charges as a file of the native dialect; columns that nobody fills are left out."""
     rows = work.select_seq(
         *("kind", "merchant", "amount_minor", "currency", "attempt", "scheme_transaction_id"),
-        *recurring.PAYER,
+        *recurring_dates.PAYER,
         payment=pl.lit(_names(engine, work)),
         idempotency_key="key",
     )

@@ -16,8 +16,7 @@ Source: ConnPay Create Recurring Payments.
 
 import polars as pl
 
-from paybatch.domain import card_subject, columns, lists, payment, recurring
-from paybatch.domain.banks import ACCOUNT_BRANDS
+from paybatch.domain import card_subject, columns, payment, recurring
 from paybatch.domain.effects import Fact, Record
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.payment import Status
@@ -25,10 +24,6 @@ from paybatch.domain.reasons import Reason
 
 _is_paid = (pl.col("card_side") == "DST").fill_null(value=False)
 _start = pl.coalesce(pl.col("start_on"), pl.col("business_day").str.to_date("%Y-%m-%d"))
-_is_card = pl.col("card_number").is_not_null() | (
-    pl.col("found_brand").is_not_null() & ~pl.col("found_brand").is_in(list(ACCOUNT_BRANDS))
-)
-_no_expiry = pl.col("expiry").is_null() & pl.col("card_expiry").is_null()
 _days = {name: pl.col(name).str.to_date(strict=False) for name in ("start_on", "finish_on")}
 
 KIND = Kind(
@@ -46,11 +41,7 @@ KIND = Kind(
     required=frozenset({"period"}),
     amount=AmountRule.TERMS,
     faults=(
-        *lists.one_subject(columns.CARD),
-        Fault(
-            Reason.CARD_NEEDED, "card_reference", pl.col("found_brand").is_in(list(ACCOUNT_BRANDS))
-        ),
-        Fault(Reason.MEANS_INCOMPLETE, "card_expiry", _is_card & _no_expiry & ~_is_paid),
+        *card_subject.card_faults(columns.CARD, needs_expiry=~_is_paid),
         recurring.ALWAYS,
         *recurring.AMOUNT_FAULTS,
         Fault(

@@ -564,8 +564,8 @@ CREATE TABLE due (
 );
 CREATE INDEX due_open ON due (due_on) WHERE batch_id IS NULL;
 
--- What a payer is to be charged (or paid) again and again. The recurring payment itself is a payment
--- without amounts: its card is charged, its state says whether. The amount of a charge is
+-- What a payer is to be charged (or paid) again and again. The recurring payment itself is a
+-- payment without amounts: its card is charged, its state says whether. The amount of a charge is
 -- amount_minor; or drawn between that and amount_to_minor; or the next of amounts. These columns
 -- never change but for the last two: next_on is the first due date that was not looked at (null =
 -- none follows), is_over tells that the clock is done with it.
