@@ -19,7 +19,7 @@ _EVERY = pl.lit(value=True)
 
 
 def card_faults(fields: Iterable[Field], needs_expiry: pl.Expr = _EVERY) -> tuple[Fault, ...]:
-    """Give the faults of rows that do not name exactly one card, with its expiry if it is needed."""
+    """Give the faults of rows that do not name exactly one card, with its expiry if needed."""
     is_found = pl.col("card_number").is_not_null() | pl.col("found_brand").is_not_null()
     is_account = pl.col("found_brand").is_in(list(ACCOUNT_BRANDS)).fill_null(value=False)
     without_expiry = is_found & pl.col("expiry").is_null() & pl.col("card_expiry").is_null()
