@@ -188,12 +188,6 @@ class Reason(StrEnum):
         "sequence_not_allowed",
         "a mandate for one debit takes OOFF; one for several FRST first, then RCUR, FNAL as last",
     )
-    RECURRING_OVER = "recurring_over", "the recurring payment has ended: make a new one"
-    RECURRING_PAUSED = "recurring_paused", "the recurring payment is paused: resume it first"
-    CARD_USED_UP = (
-        "card_used_up",
-        "the card was declined for good: give another one, or its new expiry",
-    )
     CARD_HELD = "card_held", "the customer's wallet has this card already"
     WALLET_FULL = "wallet_full", "a wallet has at most 99 means"
     CURRENCY_DIFFERS = "currency_differs", "the payment is in another currency"
@@ -207,6 +201,12 @@ class Reason(StrEnum):
     HOLD_EXPIRED = "hold_expired", "the authorization has expired; `duplicate` asks for a new one"
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
+    RECURRING_OVER = "recurring_over", "the recurring payment has ended: make a new one"
+    RECURRING_PAUSED = "recurring_paused", "the recurring payment is paused: resume it first"
+    CARD_USED_UP = (
+        "card_used_up",
+        "the card was declined for good: give another one, or its new expiry",
+    )
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
     PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"
