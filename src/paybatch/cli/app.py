@@ -17,6 +17,7 @@ from paybatch.cli import (
     payment,
     recurring,
     run,
+    sandbox,
     server,
     worker,
 )
@@ -33,6 +34,7 @@ app.command()(run.run)
 app.command()(run.check)
 app.command()(demo.demo)
 app.command()(worker.worker)
+app.command()(sandbox.sandbox)
 app.command()(manual.kinds)
 app.command()(manual.dialects)
 app.command()(manual.sample)

@@ -14,8 +14,9 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.kind import Subject
-from paybatch.store import batches, operations, phases
-from paybatch.store.batches import Batch, Chunk
+from paybatch.store import operations, phases
+from paybatch.store.batches import Batch
+from paybatch.store.chunks import Chunk, cut_chunk, insert_chunk
 from paybatch.store.database import Connection, Row
 
 
@@ -53,10 +54,10 @@ def cut(
     for place, part in _parts(ranges, lines, starts):
         sized = replace(part, row_count=counts.get(place, 0))
         if part.first_line in firsts:
-            batches.cut_chunk(connection, batch.id, sized)
+            cut_chunk(connection, batch.id, sized)
             continue
         number += 1
-        batches.insert_chunk(connection, batch.id, replace(sized, number=number, rejected_count=0))
+        insert_chunk(connection, batch.id, replace(sized, number=number, rejected_count=0))
     return starts
 
 

@@ -16,7 +16,8 @@ from paybatch.flow.working import details, filters, gates
 from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.claim import Book, acts_on_payment
 from paybatch.flow.working.enrolling import wallets_of
-from paybatch.flow.working.rounds import Sender, in_rounds, locked
+from paybatch.flow.working.rounds import in_rounds, locked
+from paybatch.flow.working.sender import Sender
 from paybatch.flow.working.series import with_scheme_ids
 from paybatch.flow.working.settle import Settled, store
 from paybatch.flow.working.subjects import stored_subjects
