@@ -5,6 +5,7 @@ The processor here is a model with its own books: by key, one effect each, and f
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from paybatch import registry
 from paybatch.domain.connector import REPLY_SCHEMA, Connector
 from paybatch.flow import batch as batches
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place, find_place
@@ -246,4 +248,64 @@ def test_what_is_under_way_is_reserved(clocked: tuple[Engine, Clock], processor:
     clock.now += timedelta(minutes=1)
     recover(engine)
     assert reserved(engine) == 0
+    assert laws_hold(engine)
+
+
+SALE = {"kind": "sale", "currency": "USD", "card_number": "4111111111111111"}
+SALE |= {"card_expiry": "12/39"}
+
+
+@pytest.mark.usefixtures("outside")
+def test_single_calls_leave_the_house_too(
+    engine: Engine, place: Place, processor: Processor
+) -> None:
+    caller = Caller(engine, place)
+    sale = caller.call({**SALE, "amount_minor": "1000", "reference": "s"})
+    assert (sale["state"], sale["status"], sale["approved_minor"]) == ("approved", "captured", 1000)
+    refund = {"kind": "refund", "amount_minor": "300", "payment": sale["payment"]}
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: caller.call(refund), range(8)))
+    assert Counter(each["state"] for each in told) == {"approved": 3, "rejected": 5}
+    assert sum(amount for verb, amount in processor.effects.values() if verb == "refund") == 900
+    assert reserved(engine) == 0
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_call_without_answer_is_unknown_and_looked_up(
+    clocked: tuple[Engine, Clock], place: Place, processor: Processor
+) -> None:
+    engine, clock = clocked
+    caller = Caller(engine, place)
+    asked = {**SALE, "amount_minor": str(LOST), "idempotency_key": "k1"}
+    first = caller.call(asked)
+    assert (first["state"], first["payment"]) == ("unknown", None)
+    assert caller.call(asked)["reason"] == "key_running"
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    again = caller.call(asked)
+    assert (again["state"], again["first_state"]) == ("replayed", "approved")
+    assert again["first"] == first["operation"]
+    assert len(processor.calls) == 1
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_call_whose_process_died_is_looked_up(
+    clocked: tuple[Engine, Clock], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its claim and its answer nobody is left who could tell."""
+    engine, clock = clocked
+
+    def died(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("paybatch.flow.calls.call.sent", died)
+        with pytest.raises(KeyboardInterrupt):
+            Caller(engine, place).call({**SALE, "amount_minor": "50"})
+    assert recover(engine) == 0
+    clock.now += timedelta(minutes=2)
+    assert recover(engine) == 1
+    assert states(engine) == {"approved": 1}
     assert laws_hold(engine)

@@ -41,6 +41,7 @@ PAYMENT_COLUMNS = (
         "created_at",
     ),
 )
+FEW_CHANGES = 1_000  # so many are given as lists
 CHANGE_COLUMNS = ("merchant_id", "payment_id", *CHANGEABLE, "state")
 
 
@@ -87,6 +88,10 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
         ConstraintError: A change breaks a rule of the amounts.
     """
     if frame.is_empty():
+        return
+    if frame.height <= FEW_CHANGES:
+        changes = frame.select_seq(CHANGE_COLUMNS).to_dict(as_series=False)
+        connection.execute(_SQL["apply_few"], changes)
         return
     connection.execute(_SQL["make_changes"])
     copy_in(connection, _SQL["copy_changes"], frame[CHANGE_COLUMNS])

@@ -70,6 +70,12 @@ def chunk_rows(engine: Engine, policy: str) -> int:
     return settings.stop_chunk_rows if policy.startswith("stop-after") else settings.chunk_rows
 
 
+def claim_rows(place: Place) -> int | None:
+    """Give how many calls may be in doubt at once; None = every connector is inline."""
+    connectors = [place.connector(gate.id) for gate in place.gates]
+    return min((each.claim_rows for each in connectors if not each.inline), default=None)
+
+
 def accept(
     engine: Engine, batch: Batch, place: Place, advance: Advance, read: Advance = lambda _: None
 ) -> None:
@@ -260,13 +266,14 @@ def _finish(engine: Engine, batch: Batch, place: Place) -> None:
         lines = (0, max((chunk.last_line for chunk in chunks), default=0))
         ids = operations.id_range(batch.id, *lines)
         rows = sum(chunk.row_count for chunk in chunks if chunk.kind == "range")
-        starts = phases.cut(connection, batch, chunks, merchants)
-        chunks = list_chunks(connection, batch.id) if starts else chunks
+        rows_max = claim_rows(place)
+        starts = phases.cut(connection, batch, chunks, merchants, rows_max=rows_max)
+        chunks = list_chunks(connection, batch.id)
         acts = subjects.has_subjects(connection, merchants, ids)
         if acts and not batch.has_subjects:  # otherwise: done before a crash
             first = max(chunk.number for chunk in chunks) + 1  # an empty block has no chunk
-            rows_max = min(ORDERED_CHUNK_ROWS, chunk_rows(engine, batch.policy))
-            order = _Order(place.modes, first, rows_max, starts)
+            most = min(ORDERED_CHUNK_ROWS, chunk_rows(engine, batch.policy))
+            order = _Order(place.modes, first, min(most, rows_max or most), starts)
             _order(connection, batch.id, merchants, ids, order)
         batches.set_accepted(connection, batch.id, row_count=rows, has_subjects=acts)
 
