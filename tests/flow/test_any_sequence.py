@@ -51,8 +51,12 @@ def faults(row: dict[str, Any]) -> list[str]:
 
 
 def drawn_actions() -> list[tuple[Kind, Cells]]:
-    """Give what may act on the payments; direct debits need mandates, see `test_debits`."""
-    return [each for each in actions().values() if each[0].group != "Direct debits"]
+    """Give what may act on the payments.
+
+    Direct debits need mandates, see `test_debits`; recurring payments are in `test_recurring`.
+    """
+    others = {"Direct debits", "Recurring payments"}
+    return [each for each in actions().values() if each[0].group not in others]
 
 
 class Trial:

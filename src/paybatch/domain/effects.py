@@ -41,11 +41,18 @@ class ChangePayment:
 
     A kind that makes a payment from an earlier one may change the state of that one so.
 
-    ``state`` is an expression; null leaves the payment's state as it is.
+    ``state`` is an expression; null leaves the payment's state as it is. ``state_declined`` is its
+    state when the processor declines, over the column ``declined_for`` (the response).
     """
 
     amounts: Mapping[str, pl.Expr] = field(default_factory=dict)
     state: pl.Expr | None = None
+    state_declined: pl.Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMeans:
+    """The subject payment is from now on for the card that the row brings, if it brings one."""
 
 
 class Fact(StrEnum):
@@ -60,6 +67,9 @@ class Fact(StrEnum):
     MANDATE = "mandate"  # what a payer signed, so that a creditor may collect
     DEBIT = "debit"  # how a direct debit is collected
     DUE = "due"  # what the clock is to do with a payment, and on which day
+    RECURRING = "recurring"  # what is charged again and again, and when
+    RECURRING_CHANGE = "recurring_change"
+    RECURRING_PAYER = "recurring_payer"  # who pays it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,4 +139,4 @@ class Enroll:
     expiry: pl.Expr
 
 
-Effect = NewPayment | ChangePayment | Record | Enroll | CloseDay | UnlockGate | Expand
+Effect = NewPayment | ChangePayment | ChangeMeans | Record | Enroll | CloseDay | UnlockGate | Expand

@@ -14,6 +14,7 @@ import polars as pl
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import (
+    ChangeMeans,
     ChangePayment,
     CloseDay,
     Effect,
@@ -46,6 +47,7 @@ class AmountRule(StrEnum):
     POSITIVE = "an amount greater than zero"
     ZERO = "no amount, or zero"
     LEFT = "an amount greater than zero; none = all that is left"
+    TERMS = "an amount greater than zero, or none; it is noted, nothing moves"
     NONE = "no amount"
 
 
@@ -128,6 +130,8 @@ class Kind:
             declares itself are kept beside theirs.
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
+        continues: Whether it goes on with the series of the payment that it acts on: where its row
+            gives no scheme's id of the first payment it carries that one's.
         transfers: What an approval moves in the ledger.
         tells: What the result says of an approved row (its message).
         opposite: The kind that undoes it, if any.
@@ -164,6 +168,7 @@ class Kind:
     stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
     allows_more: bool = False
     waits_for_all: bool = False
+    continues: bool = False
     transfers: tuple[Transfer, ...] = ()
     tells: pl.Expr | None = None
     opposite: str | None
@@ -197,6 +202,11 @@ class Kind:
     def changes(self) -> ChangePayment | None:
         """The effect by which it changes its payment, if it does."""
         return next((each for each in self.effects if isinstance(each, ChangePayment)), None)
+
+    @property
+    def changes_means(self) -> bool:
+        """Whether it changes the card of its payment."""
+        return any(isinstance(each, ChangeMeans) for each in self.effects)
 
     @property
     def gate_effect(self) -> CloseDay | UnlockGate | Expand | None:

@@ -57,6 +57,11 @@ class Status(StrEnum):
     MANDATE_RUNNING = "mandate_running"
     MANDATE_ENDED = "mandate_ended"  # the last debit was made
     MANDATE_CANCELLED = "mandate_cancelled"
+    RECURRING_ACTIVE = "recurring_active"
+    RECURRING_PAUSED = "recurring_paused"
+    RECURRING_FAILED = "recurring_failed"  # its card was declined for good: it wants another one
+    RECURRING_STOPPED = "recurring_stopped"
+    RECURRING_FINISHED = "recurring_finished"  # its last date was charged
 
 
 def open_hold() -> pl.Expr:
@@ -87,7 +92,11 @@ def over_returned() -> pl.Expr:
 KNOWN = frozenset(Status) - {Status.UNKNOWN, Status.PENDING}
 USABLE_MANDATES = frozenset({Status.MANDATE_ONCE, Status.MANDATE_OPEN, Status.MANDATE_RUNNING})
 _MANDATES = USABLE_MANDATES | {Status.MANDATE_ENDED, Status.MANDATE_CANCELLED}
-GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED} - _MANDATES
+OPEN_RECURRING = frozenset(
+    {Status.RECURRING_ACTIVE, Status.RECURRING_PAUSED, Status.RECURRING_FAILED}
+)
+RECURRING = OPEN_RECURRING | {Status.RECURRING_STOPPED, Status.RECURRING_FINISHED}
+GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED} - _MANDATES - RECURRING
 
 
 def in_collection() -> pl.Expr:

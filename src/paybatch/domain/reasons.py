@@ -144,6 +144,9 @@ class Reason(StrEnum):
         "a bank account cannot be held for a later capture",
     )
 
+    RANGE_WRONG = "range_wrong", "give amount_from and amount_to, the first not above the second"
+    FINISH_BEFORE_START = "finish_before_start", "the finish is on or after the start"
+
     SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
     SUBJECT_SEVERAL = (
         "subject_several",
@@ -213,6 +216,12 @@ class Reason(StrEnum):
     NO_MONEY_AWAITED = (
         "no_money_awaited",
         "no money is awaited: what a card or account holds comes by its capture, a payout goes out",
+    )
+    RECURRING_OVER = "recurring_over", "the recurring payment has ended: make a new one"
+    RECURRING_PAUSED = "recurring_paused", "the recurring payment is paused: resume it first"
+    CARD_USED_UP = (
+        "card_used_up",
+        "the card was declined for good: give another one, or its new expiry",
     )
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"

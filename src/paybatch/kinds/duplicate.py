@@ -31,7 +31,7 @@ KIND = Kind(
     fields=(*columns.FOLLOW_UP, columns.SOURCE_MERCHANT),
     amount=AmountRule.POSITIVE,
     faults=(Fault(Reason.VALUE_MISSING, "payment", _no_source),),
-    statuses=lambda _: payment.KNOWN,
+    statuses=lambda _: payment.KNOWN - payment.RECURRING,
     refusals=lambda _: (
         Fault(Reason.MANDATE_NEEDED, "payment", pl.col("payment_brand") == IBAN_BRAND),
     ),

@@ -81,6 +81,16 @@ UPDATE payment AS p SET
 FROM amount_change AS c
 WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
 
+-- name: change_means
+-- Lets payments be for other cards.
+UPDATE payment AS p SET number_id = w.number_id, brand = w.brand, expiry = w.expiry
+FROM
+    unnest(
+        %(merchant_ids)s::integer [], %(payment_ids)s::bigint [], %(number_ids)s::uuid [],
+        %(brands)s::text [], %(expiries)s::smallint []
+    ) AS w (merchant_id, id, number_id, brand, expiry)
+WHERE p.merchant_id = w.merchant_id AND p.id = w.id;
+
 -- name: apply_few
 -- The same for some hundred changes that are given as lists: payments are found by their key.
 UPDATE payment AS p SET

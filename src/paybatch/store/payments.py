@@ -98,6 +98,17 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
     connection.execute(_SQL["apply_changes"])
 
 
+def change_means(connection: Connection[Row], frame: pl.DataFrame) -> None:
+    """Let payments (``merchant_id, payment_id``) that are locked be for other cards."""
+    parameters = {
+        **_listed(frame),
+        "number_ids": frame["number_id"].to_list(),
+        "brands": frame["brand"].to_list(),
+        "expiries": frame["expiry"].to_list(),
+    }
+    connection.execute(_SQL["change_means"], parameters)
+
+
 def forget_changes(connection: Connection[Row]) -> None:
     """Forget the changes that were applied in this transaction, before others are."""
     connection.execute(_SQL["forget_changes"])

@@ -198,6 +198,7 @@ def _keep_book(book: Book, done: Settled) -> None:
             )
         )
     book.change(done.changes)
+    book.change_means(done.means)
 
 
 def _refused(outcomes: pl.DataFrame) -> Settled:

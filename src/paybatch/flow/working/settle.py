@@ -11,6 +11,7 @@ from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
 from paybatch.domain.few import distinct, joined, nulls, without
+from paybatch.domain.kind import AmountRule
 from paybatch.flow.describe import refusal
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
@@ -18,6 +19,7 @@ from paybatch.flow.working import filters, verdicts
 from paybatch.flow.working.changes import added_up, changes_of, in_sequence
 from paybatch.flow.working.claim import acts_on_payment
 from paybatch.flow.working.enrolling import enrolled
+from paybatch.flow.working.means_changes import new_means
 from paybatch.flow.working.posting import store_transfers
 from paybatch.flow.working.recording import records
 from paybatch.store import facts, operations, payments, wallets
@@ -37,6 +39,7 @@ class Settled:
     counted: pl.DataFrame
     facts: list[tuple[Fact, pl.DataFrame]] = field(default_factory=list)
     enrolled: pl.DataFrame = field(default_factory=pl.DataFrame)
+    means: pl.DataFrame = field(default_factory=pl.DataFrame)
     awaited: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
@@ -126,6 +129,7 @@ def _all_of(parts: list[Settled]) -> Settled:
         counted=outcomes,
         facts=[fact for each in parts for fact in each.facts],
         enrolled=_one_of([each.enrolled for each in parts]),
+        means=_one_of([each.means for each in parts]),
     )
 
 
@@ -181,6 +185,7 @@ def _settle_follow_ups(
         counted=outcomes,
         facts=records(place, rows, kinds),
         enrolled=enrolled(rows),
+        means=new_means(rows, kinds),
     )
 
 
@@ -230,10 +235,17 @@ def _told(kinds: frozenset[str]) -> list[pl.Expr]:
 
 @cache
 def _approved() -> tuple[pl.Expr, ...]:
-    """What is not approved has no approved amount, whatever a connector says."""
+    """What is not approved has no approved amount, whatever a connector says; nor has a term."""
     approved = pl.col("result") == "approved"
     amount = pl.when(approved).then(pl.col("approved_minor")).otherwise(0)
-    return (amount.alias("approved_minor"), approved.alias("is_approved"))
+    terms = [each.name for each in registry.kinds().values() if each.amount is AmountRule.TERMS]
+    amount = pl.when(pl.col("act").is_in(terms)).then(0).otherwise(amount)
+    declined = pl.when(pl.col("result") == "declined").then("response")
+    return (
+        amount.alias("approved_minor"),
+        approved.alias("is_approved"),
+        declined.alias("declined_for"),
+    )
 
 
 @cache
@@ -350,5 +362,7 @@ def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -
     for each in settled:
         if not each.enrolled.is_empty():
             wallets.enroll(connection, each.enrolled)
+        if not each.means.is_empty():
+            payments.change_means(connection, each.means)
     for fact, rows in (found for each in settled for found in each.facts):
         facts.copy_facts(connection, fact, rows.with_columns_seq(created_at=pl.lit(engine.clock())))

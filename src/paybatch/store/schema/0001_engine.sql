@@ -279,7 +279,9 @@ CREATE TABLE payment (
         state IN (
             'pending', 'unknown', 'approved', 'declined', 'verified', 'filtered', 'challenged',
             'expired', 'transfer_pending', 'sent', 'in_collection', 'returned', 'mandate_once',
-            'mandate_open', 'mandate_running', 'mandate_ended', 'mandate_cancelled'
+            'mandate_open', 'mandate_running', 'mandate_ended', 'mandate_cancelled',
+            'recurring_active', 'recurring_paused', 'recurring_failed', 'recurring_stopped',
+            'recurring_finished'
         )
     ),
     currency text COLLATE "C" NOT NULL,
@@ -596,6 +598,92 @@ CREATE TABLE due (
     PRIMARY KEY (merchant_id, payment_id, kind, due_on)
 );
 CREATE INDEX due_open ON due (due_on) WHERE batch_id IS NULL;
+
+-- What a payer is to be charged (or paid) again and again. The recurring payment itself is a
+-- payment without amounts: its card is charged, its state says whether. The amount of a charge is
+-- amount_minor; or drawn between that and amount_to_minor; or the next of amounts. These columns
+-- never change but for the last two: next_on is the first due date that was not looked at (null =
+-- none follows), is_over tells that the clock is done with it.
+CREATE TABLE recurring (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    source_id bigint,
+    amount_minor bigint CHECK (amount_minor > 0),
+    amount_to_minor bigint CHECK (amount_to_minor >= amount_minor),
+    amounts bigint [],
+    period text COLLATE "C" NOT NULL CHECK (period IN ('day', 'week', 'month', 'year')),
+    every smallint NOT NULL CHECK (every > 0),
+    start_on date NOT NULL,
+    finish_on date,
+    finish_count smallint CHECK (finish_count > 0),
+    attempts smallint NOT NULL CHECK (attempts > 0),
+    scheme_transaction_id text COLLATE "C",
+    created_at timestamptz NOT NULL,
+    next_on date,
+    is_over boolean NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (merchant_id, payment_id),
+    CHECK ((amount_minor IS NULL) <> (amounts IS NULL))
+);
+CREATE INDEX recurring_next ON recurring (next_on) WHERE NOT is_over;
+
+-- What was changed in it: other amounts, and whether it is charged again from then (is_back).
+CREATE TABLE recurring_change (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    amount_minor bigint CHECK (amount_minor > 0),
+    amount_to_minor bigint CHECK (amount_to_minor >= amount_minor),
+    amounts bigint [],
+    is_back boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX recurring_change_payment ON recurring_change (merchant_id, payment_id);
+
+-- Who pays it: the newest row holds. Names and addresses stand here and nowhere else, so that they
+-- can be erased.
+CREATE TABLE recurring_payer (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    billing_first_name text,
+    billing_last_name text,
+    billing_address_line_1 text,
+    billing_city text,
+    billing_state text,
+    billing_postal_code text,
+    billing_country text,
+    billing_phone text,
+    email text,
+    customer_ip text,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX recurring_payer_payment ON recurring_payer (merchant_id, payment_id);
+
+-- A due date that is or was to be charged: once, whatever happens, that is the primary key. Its
+-- amount was drawn when the date came; terms_id is the operation that gave the amounts. key is the
+-- idempotency key of the attempt; a soft decline makes it open again, with the next attempt.
+CREATE TABLE recurring_date (
+    merchant_id integer NOT NULL,
+    recurring_id bigint NOT NULL,
+    due_on date NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    terms_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    attempt_on date NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (
+        state IN ('open', 'handed_over', 'charged', 'given_up')
+    ),
+    batch_id bigint,
+    response text COLLATE "C",
+    PRIMARY KEY (merchant_id, recurring_id, due_on),
+    CHECK (state <> 'handed_over' OR batch_id IS NOT NULL)
+);
+CREATE INDEX recurring_date_open ON recurring_date (attempt_on)
+WHERE state IN ('open', 'handed_over');
 
 -- Append-only record of acts on batches, gates, keys and the like, sealed by a hash chain.
 CREATE TABLE audit (
