@@ -61,7 +61,9 @@ class Response(StrEnum):
     """Why a processor answered as it did, in the words that all connectors share."""
 
     APPROVED = "approved"
-    CHALLENGED = "challenged"  # approved, and held by its fraud score until a person decides
+    # Of a sale or an authorization: approved, and held by its fraud score until a person decides.
+    # Of anything else it is an approval as any other: what was given away cannot be held.
+    CHALLENGED = "challenged"
     PARTIALLY_APPROVED = "partially_approved"
     DECLINED = "declined"
     DO_NOT_HONOR = "do_not_honor"
