@@ -227,9 +227,11 @@ def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFr
     )
     rows = in_sequence(pl.concat([sent, none], how="diagonal").sort("id"))
     again = judged(book.place, without(rows, *JUDGED))
-    met = again.select_seq("id", met="refusal")
+    met = again.select_seq("id", met="refusal", met_as="status")
     refused = turn.refused.join(met, on="id", how="left", maintain_order="left")
-    return refused.with_columns_seq(refusal=pl.coalesce("met", "refusal")).drop("met")
+    return refused.with_columns_seq(
+        refusal=pl.coalesce("met", "refusal"), status=pl.coalesce("met_as", "status")
+    ).drop("met", "met_as")
 
 
 def _fates(book: Book, now: pl.DataFrame) -> pl.Series:

@@ -12,6 +12,7 @@ from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Connector
 from paybatch.domain.kind import AmountRule, Fault, Kind, Subject
+from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
 from paybatch.flow.place import Place
 
@@ -41,7 +42,7 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     whole: pl.Expr | None = None
     refusal: pl.Expr = pl.lit(None, pl.String)
     fixed: dict[str, pl.Expr] = {}
-    unsent: pl.Expr | None = None
+    closed: pl.Expr | None = None
     for name, gate_id in pairs.iter_rows():
         kind = registry.kinds()[name]
         own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
@@ -53,9 +54,9 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
         for column, value in kind.fixed(capabilities).items():
             as_written = pl.col(column) if column in rows.columns else pl.lit(None)
             fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
-        if (stays := kind.unsent(capabilities)) is not None:
-            otherwise = pl.lit(value=False) if unsent is None else unsent
-            unsent = pl.when(own).then(stays).otherwise(otherwise)
+        if (stays := kind.closes(capabilities)) is not None:
+            otherwise = pl.lit(0, pl.Int64) if closed is None else closed
+            closed = pl.when(own).then(stays).otherwise(otherwise)
         refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
     if rows["payment_gate_id"].null_count():
         fixed = {**_unfixed(rows), **fixed}
@@ -65,8 +66,13 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
-    more = {} if unsent is None else {"unsent": unsent}
+    more = {} if closed is None else {"closed_minor": closed}
     return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **more)
+
+
+def _challenged(allowed: list[str]) -> Fault:
+    is_held = pl.col("status") == Status.CHALLENGED.value
+    return Fault(Reason.CHALLENGED, "payment", is_held & ~pl.col("status").is_in(allowed))
 
 
 def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:
@@ -117,6 +123,7 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
             "payment",
             status.is_in(["unknown", "pending"]) & ~status.is_in(allowed),
         ),
+        *([_challenged(allowed)] if _is_limited(kind) else ()),
         *([_NO_MEANS] if kind.makes else ()),
         *([_NO_MANDATE] if kind.subject is Subject.NEW_FROM_PAYMENT else ()),
         *kind.refusals(capabilities),

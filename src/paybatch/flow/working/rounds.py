@@ -31,6 +31,7 @@ from paybatch.flow.working.claim import (
 )
 from paybatch.flow.working.details import with_details
 from paybatch.flow.working.enrolling import wallets_of
+from paybatch.flow.working.parts import asked, whole
 from paybatch.flow.working.replies import answered_by_us, check_inline, held, is_ours
 from paybatch.flow.working.settle import Settled, refuse, settle
 from paybatch.flow.working.verdicts import judged
@@ -154,7 +155,7 @@ def _keep_book(book: Book, done: Settled) -> None:
                 payment_number_id="number_id",
                 payment_brand="brand",
                 payment_expiry="expiry",
-                payment_day=pl.col("business_day").str.to_date(),
+                payment_day=pl.col("made_on").str.to_date(),
             )
         )
     book.change(done.changes)
@@ -218,7 +219,8 @@ class Sender:
             own = self._with_test_values(gate_id, own)
             connector = self.place.connector(gate_id)
             check_inline(connector)
-            replies.append(held(connector, own, connector.send(own)))
+            own = asked(own)
+            replies.append(whole(own, held(connector, own, connector.send(own))))
         return replies
 
     def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
