@@ -177,6 +177,11 @@ def test_all_that_is_not_settled_is_voided(engine: Engine) -> None:
         ([on("capture", "400"), on("void")], [("capture", 400), ("void", 400)], "voided"),
         ([on("capture", "400"), on("void", "600")], [("capture", 400)], "captured"),
         (
+            [on("capture", "400"), on("void", "600"), on("void", "300"), on("void")],
+            [("capture", 400), ("void", 300), ("void", 100)],
+            "voided",
+        ),
+        (
             [on("capture", "400"), on("void", "700")],
             [("capture", 400), ("void", 100)],
             "captured",
@@ -196,7 +201,7 @@ def test_a_hold_that_is_not_reversed_is_asked_of_nobody(
     assert gate.run(rows)[-1].status == status
     assert asked == calls
     told = view_payment(engine, (gate.place.merchant_id, int(str(gate.payments()["p"]["id"]))))
-    is_told = "rolls off by 2026-12-21" in str(told.operations[-1]["message"])
+    is_told = any("rolls off by 2026-12-21" in str(each["message"]) for each in told.operations)
     assert is_told == (calls != [("adjust", 5)])
     assert laws_hold(engine)
 
@@ -233,7 +238,7 @@ def test_a_part_that_the_processor_declines_leaves_the_hold_too(engine: Engine) 
         ),
         (
             [made(HOLD), on("void"), on("chargeback"), on("chargeback", "1")],
-            ["authorized", "voided", "nothing_left", "nothing_left"],
+            ["authorized", "voided", "status_not_allowed", "status_not_allowed"],
             {"released": 1000},
         ),
         (

@@ -37,12 +37,8 @@ _statuses = frozenset(
 
 
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
-    was_taken = pl.col("captured") > 0
-    is_over = pl.col("status").is_in([Status.VOIDED.value, Status.EXPIRED.value])
-    return (
-        Fault(Reason.STATUS_NOT_ALLOWED, "payment", pl.col("is_payout")),
-        Fault(Reason.NOTHING_LEFT, "payment", is_over & ~was_taken),
-    )
+    untaken = pl.col("is_payout") | (pl.col("captured") == 0)
+    return (Fault(Reason.STATUS_NOT_ALLOWED, "payment", untaken),)
 
 
 KIND = Kind(

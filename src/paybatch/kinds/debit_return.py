@@ -40,11 +40,10 @@ _statuses = frozenset(
 
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     is_debit = pl.col("payment_brand").is_in(sorted(ACCOUNT_BRANDS)).fill_null(value=False)
-    is_over = pl.col("status").is_in([Status.VOIDED.value, Status.RETURNED.value])
+    untaken = pl.col("is_payout") | ((pl.col("captured") == 0) & ~payment.in_collection())
     return (
         Fault(Reason.NOT_A_DEBIT, "payment", ~is_debit),
-        Fault(Reason.STATUS_NOT_ALLOWED, "payment", pl.col("is_payout")),
-        Fault(Reason.NOTHING_LEFT, "payment", is_over & (pl.col("captured") == 0)),
+        Fault(Reason.STATUS_NOT_ALLOWED, "payment", untaken),
     )
 
 

@@ -252,6 +252,8 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
         is_first &= ahead[name] == now[name]
     again = judged(book.place, without(ahead, *JUDGED))
     same = again["amount_minor"].eq_missing(now["amount_minor"]) & (again["act"] == now["act"])
+    if "closed_minor" in now.columns:  # what the processor is asked for
+        same &= again["closed_minor"].eq_missing(now["closed_minor"])
     still = again["refusal"].is_null() & same
     opening = [kind.name for kind in registry.kinds().values() if kind.allows_more]
     frame = now.select_seq(

@@ -23,6 +23,8 @@ _NO_MEANS = Fault(Reason.MEANS_MISSING, "payment", pl.col("payment_number_id").i
 
 _NO_MANDATE = Fault(Reason.MANDATE_NEEDED, "payment", pl.col("payment_brand") == IBAN_BRAND)
 
+_CHALLENGED = Fault(Reason.CHALLENGED, "payment", pl.col("status") == Status.CHALLENGED.value)
+
 
 def _is_limited(kind: Kind) -> bool:
     """Tell whether what is left of the payment limits the amount."""
@@ -68,11 +70,6 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     )
     more = {} if closed is None else {"closed_minor": closed}
     return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **more)
-
-
-def _challenged(allowed: list[str]) -> Fault:
-    is_held = pl.col("status") == Status.CHALLENGED.value
-    return Fault(Reason.CHALLENGED, "payment", is_held & ~pl.col("status").is_in(allowed))
 
 
 def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:
@@ -123,7 +120,7 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
             "payment",
             status.is_in(["unknown", "pending"]) & ~status.is_in(allowed),
         ),
-        *([_challenged(allowed)] if _is_limited(kind) else ()),
+        *([_CHALLENGED] if _is_limited(kind) and Status.CHALLENGED.value not in allowed else ()),
         *([_NO_MEANS] if kind.makes else ()),
         *([_NO_MANDATE] if kind.subject is Subject.NEW_FROM_PAYMENT else ()),
         *kind.refusals(capabilities),
