@@ -35,7 +35,7 @@ class Verb(StrEnum):
 
     SALE = "sale"
     AUTHORIZE = "authorize"
-    CAPTURE = "capture"
+    CAPTURE = "capture"  # of more than is held at gates that allow it: authorize the rest with it
     VOID = "void"
     REFUND = "refund"
     CREDIT = "credit"
