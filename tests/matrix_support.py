@@ -176,6 +176,7 @@ class Gate:
         with self.engine.database.transaction() as connection:
             ended = connection.execute(_ROWS, limits).fetchall()
         assert [row[0] for row in ended] == list(range(2, len(kept) + 2))
+        assert "none" not in {row[1] for row in ended}, "a row has no outcome"
         return [Done(*row[1:]) for row in ended]
 
     def payments(self) -> dict[str, dict[str, object]]:

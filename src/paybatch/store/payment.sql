@@ -89,9 +89,56 @@ UPDATE payment AS p SET
 FROM amount_change AS c
 WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
 
+-- name: apply_few
+-- The same for some hundred changes that are given as lists: payments are found by their key.
+UPDATE payment AS p SET
+    authorized = p.authorized + c.authorized,
+    released = p.released + c.released,
+    captured = p.captured + c.captured,
+    cancelled = p.cancelled + c.cancelled,
+    settled = p.settled + c.settled,
+    refunded = p.refunded + c.refunded,
+    refund_settled = p.refund_settled + c.refund_settled,
+    returned = p.returned + c.returned,
+    charged_back = p.charged_back + c.charged_back,
+    represented = p.represented + c.represented,
+    state = coalesce(c.state, p.state)
+FROM
+    unnest(
+        %(merchant_id)s::integer [], %(payment_id)s::bigint [], %(authorized)s::bigint [],
+        %(released)s::bigint [], %(captured)s::bigint [], %(cancelled)s::bigint [],
+        %(settled)s::bigint [], %(refunded)s::bigint [], %(refund_settled)s::bigint [],
+        %(returned)s::bigint [], %(charged_back)s::bigint [], %(represented)s::bigint [],
+        %(state)s::text []
+    ) AS c (
+        merchant_id, id, authorized, released, captured, cancelled, settled, refunded,
+        refund_settled, returned, charged_back, represented, state
+    )
+WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
+
 -- name: forget_changes
 -- Drops the table of changes: the transaction goes on with others.
 DROP TABLE IF EXISTS amount_change;
+
+-- name: reserve
+-- What calls that have no answer yet may take from their payments; negative = they were answered.
+UPDATE payment AS p SET
+    reserved_capture = p.reserved_capture + w.capture,
+    reserved_void = p.reserved_void + w.void,
+    reserved_refund = p.reserved_refund + w.refund
+FROM
+    unnest(
+        %(merchant_ids)s::integer [], %(payment_ids)s::bigint [],
+        %(reserved_capture)s::bigint [], %(reserved_void)s::bigint [],
+        %(reserved_refund)s::bigint []
+    ) AS w (merchant_id, id, capture, void, refund)
+WHERE p.merchant_id = w.merchant_id AND p.id = w.id;
+
+-- name: drop_pending
+-- Payments whose call never left the house are as if they had not been made.
+DELETE FROM payment AS p
+USING unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
+WHERE p.merchant_id = w.merchant_id AND p.id = w.id AND p.state = 'pending';
 
 -- name: get_payment
 -- One payment with what was asked for when it was made.

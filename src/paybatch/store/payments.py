@@ -7,7 +7,7 @@ import polars as pl
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from paybatch.domain.payment import AMOUNTS, CHANGEABLE
+from paybatch.domain.payment import AMOUNTS, CHANGEABLE, RESERVED
 from paybatch.store.database import Row, copy_in, copy_out
 from paybatch.store.statements import statements
 
@@ -42,6 +42,7 @@ PAYMENT_COLUMNS = (
         "created_at",
     ),
 )
+FEW_CHANGES = 1_000  # so many are given as lists
 CHANGE_COLUMNS = ("merchant_id", "payment_id", *CHANGEABLE, "state")
 
 
@@ -89,6 +90,10 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """
     if frame.is_empty():
         return
+    if frame.height <= FEW_CHANGES:
+        changes = frame.select_seq(CHANGE_COLUMNS).to_dict(as_series=False)
+        connection.execute(_SQL["apply_few"], changes)
+        return
     connection.execute(_SQL["make_changes"])
     copy_in(connection, _SQL["copy_changes"], frame[CHANGE_COLUMNS])
     connection.execute(_SQL["apply_changes"])
@@ -97,6 +102,29 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
 def forget_changes(connection: Connection[Row]) -> None:
     """Forget the changes that were applied in this transaction, before others are."""
     connection.execute(_SQL["forget_changes"])
+
+
+def drop_pending(connection: Connection[Row], keys: pl.DataFrame) -> None:
+    """Drop the payments (``merchant_id, payment_id``) that calls were to make and never left."""
+    connection.execute(_SQL["drop_pending"], _listed(keys))
+
+
+def reserve(connection: Connection[Row], amounts: pl.DataFrame) -> None:
+    """Add to what is reserved of payments: ``merchant_id, payment_id`` and ``RESERVED``.
+
+    One row a payment, which is locked.
+
+    Raises:
+        ConstraintError: More would be reserved than there is.
+    """
+    if amounts.is_empty():
+        return
+    parameters = {
+        "merchant_ids": amounts["merchant_id"].to_list(),
+        "payment_ids": amounts["payment_id"].to_list(),
+        **{name: amounts[name].to_list() for name in RESERVED},
+    }
+    connection.execute(_SQL["reserve"], parameters)
 
 
 def get_payment(

@@ -25,6 +25,7 @@ from paybatch.flow.working.enrolling import Wallets
 from paybatch.flow.working.follow_up import judged
 from paybatch.store.payments import LOCKED
 
+_KEYS = {"merchant_id": pl.Int32(), "payment_id": pl.Int64()}
 WINDOW_ROWS = 1_024  # rows of one payment that a round looks at
 JUDGED = ("status", "act", "left", "amount_minor", "refusal")
 
@@ -67,6 +68,19 @@ class Book:
     payments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LOCKED))
     filtered: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     wallets: Wallets | None = None
+    awaited: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_KEYS))
+
+    def hold(self, calls: pl.DataFrame) -> None:
+        """Hold what calls without an outcome act on and make: rows behind them wait."""
+        made = calls.filter(makes_payment()).select_seq("merchant_id", payment_id="id")
+        acted = calls.filter(acts_on_payment()).select_seq(KEY)
+        self.awaited = pl.concat([self.awaited, acted, made]).unique()
+
+    def free(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Give the rows that wait for no call."""
+        if self.awaited.is_empty():
+            return rows
+        return rows.join(self.awaited, on=KEY, how="anti", maintain_order="left")
 
     def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Join rows with their payments and judge them."""
@@ -203,7 +217,7 @@ def _without_unmade(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     if not any(_is_chained(name) for name in distinct(rows["kind"])):
         return rows, rows.clear()
     makers = rows.filter(makes_payment() & acts_on_payment())["id"]
-    waits = acts_on_payment() & pl.col("payment_id").is_in(makers.implode())
+    waits = acts_on_payment() & pl.col("payment_id").is_in(makers.implode()).fill_null(value=False)
     return rows.filter(~waits), rows.filter(waits)
 
 

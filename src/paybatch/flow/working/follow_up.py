@@ -43,8 +43,6 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     left: pl.Expr = pl.lit(None, pl.Int64)
     whole: pl.Expr | None = None
     refusal: pl.Expr = pl.lit(None, pl.String)
-    fixed: dict[str, pl.Expr] = {}
-    closed: pl.Expr | None = None
     for name, gate_id in pairs.iter_rows():
         kind = registry.kinds()[name]
         own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
@@ -53,13 +51,8 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
             left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
             if kind.whole is not None:
                 whole = pl.when(own).then(kind.whole(capabilities)).otherwise(whole)
-        for column, value in kind.fixed(capabilities).items():
-            as_written = pl.col(column) if column in rows.columns else pl.lit(None)
-            fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
-        if (stays := kind.closes(capabilities)) is not None:
-            otherwise = pl.lit(0, pl.Int64) if closed is None else closed
-            closed = pl.when(own).then(stays).otherwise(otherwise)
         refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
+    fixed, closed = _decided(place, rows, pairs)
     if rows["payment_gate_id"].null_count():
         fixed = {**_unfixed(rows), **fixed}
     rows = rows.with_columns_seq(left=left, **fixed)
@@ -68,8 +61,32 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
-    more = {} if closed is None else {"closed_minor": closed}
-    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **more)
+    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **closed)
+
+
+def decided(place: Place, calls: pl.DataFrame) -> pl.DataFrame:
+    """Add to calls beside their payments what the gates decide of them, as `judged` does."""
+    pairs = calls.select_seq("act", "payment_gate_id").unique().drop_nulls().sort(pl.all())
+    fixed, closed = _decided(place, calls, pairs)
+    return calls.with_columns_seq(**fixed, **closed)
+
+
+def _decided(
+    place: Place, rows: pl.DataFrame, pairs: pl.DataFrame
+) -> tuple[dict[str, pl.Expr], dict[str, pl.Expr]]:
+    """Give the columns that the gates fix, and ``closed_minor`` where a kind closes with us."""
+    fixed: dict[str, pl.Expr] = {}
+    closed: dict[str, pl.Expr] = {}
+    for name, gate_id in pairs.iter_rows():
+        kind, capabilities = registry.kinds()[name], place.capabilities(gate_id)
+        own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
+        for column, value in kind.fixed(capabilities).items():
+            as_written = pl.col(column) if column in rows.columns else pl.lit(None)
+            fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
+        if (stays := kind.closes(capabilities)) is not None:
+            otherwise = closed.get("closed_minor", pl.lit(0, pl.Int64))
+            closed["closed_minor"] = pl.when(own).then(stays).otherwise(otherwise)
+    return fixed, closed
 
 
 def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:
