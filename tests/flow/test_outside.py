@@ -214,6 +214,27 @@ def test_a_lost_void_of_which_a_part_is_closed_with_us_is_looked_up(
 
 
 @pytest.mark.usefixtures("outside")
+def test_a_capture_above_the_hold_is_reserved_and_authorized(
+    clocked: tuple[Engine, Clock],
+) -> None:
+    engine, clock = clocked
+    with engine.database.transaction() as connection:
+        connection.execute("""UPDATE gate SET capabilities = '{"over_capture": "60"}'""")
+    rows = f"authorize,600,USD,{CARD},a,\ncapture,200,USD,,,,a\ncapture,{LOST},USD,,,,a\n"
+    done = run(engine, rows)
+    assert reserved(engine) == LOST
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert states(engine) == {"approved": 3}
+    with engine.database.transaction() as connection:
+        found = connection.execute("SELECT authorized, captured FROM payment").fetchall()
+    assert found == [(200 + LOST, 200 + LOST)]
+    assert reserved(engine) == 0
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
 def test_what_never_arrived_is_sent_again_with_its_key(
     clocked: tuple[Engine, Clock], processor: Processor
 ) -> None:
