@@ -60,7 +60,7 @@ def _section(kind: Kind) -> str:
         "allowed when the payment is": _statuses(kind),
         "in the payment": "; ".join(_changes(kind)) or "nothing changes",
         "in the ledger (debit <- credit)": "; ".join(_transfers(kind)) or "nothing moves",
-        "undone by": f"`{kind.opposite}`" if kind.opposite else "nothing",
+        "undone by": _undone(kind),
         "permission": f"`{kind.permission}`: {kind.risk.value}",
     }
     return "\n".join(
@@ -81,6 +81,11 @@ def _section(kind: Kind) -> str:
             "",
         ]
     )
+
+
+def _undone(kind: Kind) -> str:
+    by = f"`{kind.opposite}`" if kind.opposite else "nothing"
+    return f"{by}: {kind.undone}" if kind.undone else by
 
 
 def _asked(kind: Kind) -> str:

@@ -118,6 +118,7 @@ def _object(engine: Engine, view: PaymentView) -> dict[str, Any]:
     return {
         "id": _name(engine, values["id"], PAYMENT),
         "state": values["status"],
+        "over_returned": values["over_returned"],
         "kind": values["origin"],
         **{name: values[name] for name in named},
         "batch": batch_name(engine, values["batch_id"]),
@@ -150,6 +151,9 @@ def _show(engine: Engine, view: PaymentView) -> None:
         {
             "Payment": told["id"],
             "Status": told["state"],
+            "Over-returned": "more was given back than was taken"
+            if told["over_returned"]
+            else None,
             "Made by": f"{told['kind']}, batch {told['batch']}, line {told['line']}",
             "Reference": told["reference"],
             "Merchant, gate": f"{told['merchant']}, {told['gate']}",

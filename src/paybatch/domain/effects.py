@@ -18,6 +18,11 @@ def is_challenged() -> pl.Expr:
     return pl.col("response") == "challenged"
 
 
+def held_if_challenged() -> pl.Expr:
+    """Give the state of a payment that a fraud score may hold: its amounts are held back then."""
+    return pl.when(is_challenged()).then(pl.lit("challenged")).otherwise(pl.lit("approved"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
     """A payment is made, with these amounts (minor units).
@@ -26,11 +31,7 @@ class NewPayment:
     ``is_payout`` tells whether its money goes to the payer.
     """
 
-    state: pl.Expr = field(
-        default_factory=lambda: (
-            pl.when(is_challenged()).then(pl.lit("challenged")).otherwise(pl.lit("approved"))
-        )
-    )
+    state: pl.Expr = field(default_factory=lambda: pl.lit("approved"))
     amounts: Mapping[str, pl.Expr]
     is_payout: pl.Expr = field(default_factory=lambda: pl.lit(value=False))
 

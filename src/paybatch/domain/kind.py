@@ -88,7 +88,7 @@ def _no_refusals(_: Capabilities) -> tuple[Fault, ...]:
     return ()
 
 
-def _always_sent(_: Capabilities) -> pl.Expr | None:
+def _all_sent(_: Capabilities) -> pl.Expr | None:
     return None
 
 
@@ -121,8 +121,8 @@ class Kind:
         whole_only: Whether it may only act on all that is left.
         reserves: The payment's column that is reserved while the call is under way.
         effects: What an approval changes.
-        unsent: Of which payments the processor is not asked, though there is a verb; None = of all
-            it is.
+        closes: How much of a row's amount is closed with us, though there is a verb (minor units,
+            over the payment's columns); the processor is asked for the rest. None = nothing.
         forced: Which rows are done with us also when the processor declines.
         reads: Those of its fields that the effects read; they come from the row's own text.
         stands_for: Kinds that it acts as, each with the test of the payment that chooses it (the
@@ -134,7 +134,8 @@ class Kind:
             gives no scheme's id of the first payment it carries that one's.
         transfers: What an approval moves in the ledger.
         tells: What the result says of an approved row (its message).
-        opposite: The kind that undoes it, if any.
+        opposite: The kind that undoes it, if any; of a batch, row by row.
+        undone: When that holds or what of it stays, or why nothing undoes it: half a sentence.
         permission: What a person needs to be allowed to run it.
         risk: How much harm a wrong batch can do.
         samples: Rows of a valid file, by field name. A row that acts on a payment names it by the
@@ -162,7 +163,7 @@ class Kind:
     whole_only: Callable[[Capabilities], bool] = _never
     reserves: str | None = None
     effects: tuple[Effect, ...] = ()
-    unsent: Callable[[Capabilities], pl.Expr | None] = _always_sent
+    closes: Callable[[Capabilities], pl.Expr | None] = _all_sent
     forced: pl.Expr | None = None
     reads: tuple[Field, ...] = ()
     stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
@@ -172,6 +173,7 @@ class Kind:
     transfers: tuple[Transfer, ...] = ()
     tells: pl.Expr | None = None
     opposite: str | None
+    undone: str = ""
     permission: str
     risk: Risk
     samples: tuple[Mapping[str, str], ...]

@@ -84,9 +84,24 @@ def given_back() -> pl.Expr:
     return pl.col("refunded") + pl.col("returned") + disputed()
 
 
+def taken() -> pl.Expr:
+    """What facts are about: what is kept; of a payment that is cancelled what was captured."""
+    return pl.when(kept() == 0).then(pl.col("captured")).otherwise(kept())
+
+
+def told_over_returned() -> pl.Expr:
+    """Say of payments that the payer has more of them than was taken."""
+    return pl.when(over_returned()).then(pl.lit("more was given back than was taken"))
+
+
 def over_returned() -> pl.Expr:
     """Tell where more was given back than taken: facts are recorded, whatever they add up to."""
     return given_back() > kept()
+
+
+def is_transfer() -> pl.Expr:
+    """Tell which payments are bank transfers: they have no means, and no processor took them."""
+    return pl.col("payment_number_id").is_null()
 
 
 KNOWN = frozenset(Status) - {Status.UNKNOWN, Status.PENDING}
@@ -111,12 +126,12 @@ def status() -> pl.Expr:
     return (
         pl.when(state != "approved")
         .then(state)
-        .when((kept() == 0) & (open_hold() == 0) & (pl.col("authorized") > 0))
-        .then(lit[Status.VOIDED])
         .when(disputed() > 0)
         .then(lit[Status.CHARGED_BACK])
-        .when((pl.col("returned") > 0) & (pl.col("returned") >= kept()))
+        .when((pl.col("returned") > 0) & (pl.col("returned") >= kept()) & (open_hold() == 0))
         .then(lit[Status.RETURNED])
+        .when((kept() == 0) & (open_hold() == 0) & (pl.col("authorized") > 0))
+        .then(lit[Status.VOIDED])
         .when(pl.col("is_payout"))
         .then(lit[Status.CREDITED])
         .when((refunded > 0) & (refunded >= kept()) & (open_hold() == 0))

@@ -211,6 +211,15 @@ class Reason(StrEnum):
         "the payment is cancelled already: a cancelled one cannot be cancelled",
     )
     HOLD_EXPIRED = "hold_expired", "the authorization has expired; `duplicate` asks for a new one"
+    NOT_BY_CARD = "not_by_card", "the payment was not made by card: only such authorizations change"
+    NOT_A_DEBIT = (
+        "not_a_debit",
+        "the payment was taken from no bank account; for a card see the kind chargeback",
+    )
+    TRANSFER_ARRIVED = (
+        "transfer_arrived",
+        "the transfer's money has moved and is not cancelled: refund a pay-in; a payout is final",
+    )
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
     NO_MONEY_AWAITED = (

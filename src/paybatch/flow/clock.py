@@ -3,7 +3,8 @@
 The clock writes a file of ids and takes it the way of every file. So it is read, stored, resumed
 and reported as any other, and its rows have ids, states and outcomes of their own. Each row's
 idempotency key is made of its kind, payment and day: a clock that runs twice, or in two workers at
-once, changes nothing.
+once, changes nothing. A day is that of the calendar in the gate's zone, with its cut-off: closes of
+day do not move it.
 """
 
 import io
@@ -16,7 +17,7 @@ from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake import receive
 from paybatch.flow.place import find_place
-from paybatch.flow.working.settle import business_day
+from paybatch.flow.working.settle import calendar_day
 from paybatch.store import directory, due
 from paybatch.store.directory import Gate
 from paybatch.store.public_ids import Shape
@@ -105,4 +106,4 @@ def gates_of_all(engine: Engine) -> list[Gate]:
 
 
 def _day(engine: Engine, gate: Gate) -> date:
-    return business_day(gate, engine.clock())
+    return calendar_day(gate, engine.clock())

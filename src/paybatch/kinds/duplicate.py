@@ -13,7 +13,7 @@ import polars as pl
 from paybatch.domain import columns, payment
 from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import NewPayment, is_challenged
+from paybatch.domain.effects import NewPayment, held_if_challenged, is_challenged
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.reasons import Reason
@@ -35,12 +35,18 @@ KIND = Kind(
     refusals=lambda _: (
         Fault(Reason.MANDATE_NEEDED, "payment", pl.col("payment_brand") == IBAN_BRAND),
     ),
-    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
+    effects=(
+        NewPayment(
+            state=held_if_challenged(),
+            amounts={"authorized": _approved, "captured": _approved - _held},
+        ),
+    ),
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),
     ),
-    opposite="void",
+    opposite="reverse",
+    undone="voided before settlement, refunded after it",
     permission="sale",
     risk=Risk.TAKES,
     samples=(

@@ -2,16 +2,20 @@
 -- Stores new payments.
 COPY payment (
     merchant_id, id, gate_id, origin, is_payout, state, currency, number_id, expiry, brand,
-    business_day, authorized, captured, refund_excess_percent, created_at
+    business_day, made_on, authorized, captured, refund_excess_percent, created_at
 ) FROM STDIN (FORMAT csv);
 
 -- name: lock_payments
 -- Locks payments in the order of their keys, so that two chunks never wait for each other.
 COPY (
     SELECT
-        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
+        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout,
+        CASE
+            WHEN p.state = 'mandate_ended' THEN ended_mandate(p.merchant_id, p.id) ELSE p.state
+        END AS state,
+        p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.business_day,
+        p.made_on,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -27,9 +31,13 @@ COPY (
 -- The same for those that nobody holds.
 COPY (
     SELECT
-        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
+        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout,
+        CASE
+            WHEN p.state = 'mandate_ended' THEN ended_mandate(p.merchant_id, p.id) ELSE p.state
+        END AS state,
+        p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.business_day,
+        p.made_on,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -145,7 +153,10 @@ WHERE p.merchant_id = w.merchant_id AND p.id = w.id AND p.state = 'pending';
 -- name: get_payment
 -- One payment with what was asked for when it was made.
 SELECT
-    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.is_payout, p.state,
+    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.is_payout,
+    CASE
+        WHEN p.state = 'mandate_ended' THEN ended_mandate(p.merchant_id, p.id) ELSE p.state
+    END AS state,
     p.currency,
     p.brand,
     o.masked,

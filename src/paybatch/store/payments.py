@@ -35,6 +35,7 @@ PAYMENT_COLUMNS = (
         "expiry",
         "brand",
         "business_day",
+        "made_on",
         "authorized",
         "captured",
         "refund_excess_percent",

@@ -251,9 +251,11 @@ def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFr
     )
     rows = in_sequence(pl.concat([sent, none], how="diagonal").sort("id"))
     again = judged(book.place, without(rows, *JUDGED))
-    met = again.select_seq("id", met="refusal")
+    met = again.select_seq("id", met="refusal", met_as="status")
     refused = turn.refused.join(met, on="id", how="left", maintain_order="left")
-    return refused.with_columns_seq(refusal=pl.coalesce("met", "refusal")).drop("met")
+    return refused.with_columns_seq(
+        refusal=pl.coalesce("met", "refusal"), status=pl.coalesce("met_as", "status")
+    ).drop("met", "met_as")
 
 
 @cache
@@ -284,6 +286,8 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
         is_first &= ahead[name] == now[name]
     again = judged(book.place, without(ahead, *JUDGED))
     same = again["amount_minor"].eq_missing(now["amount_minor"]) & (again["act"] == now["act"])
+    if "closed_minor" in now.columns:  # what the processor is asked for
+        same &= again["closed_minor"].eq_missing(now["closed_minor"])
     still = again["refusal"].is_null() & same
     opening = [kind.name for kind in registry.kinds().values() if kind.allows_more]
     is_later = pl.int_range(pl.len()).over(KEY) > 0

@@ -18,7 +18,7 @@ from paybatch.domain.money import decimal_text
 from paybatch.domain.reasons import Reason
 from paybatch.flow.place import Place
 from paybatch.flow.working.replies import held
-from paybatch.flow.working.settle import business_day
+from paybatch.flow.working.settle import business_day, calendar_day
 from paybatch.store import settlements
 from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate
@@ -135,9 +135,11 @@ def close(
         settlements.set_gate_state(connection, merchant_id, ids, "closing")
         told = f"gate {error.gate.name}: its processor did not take the close; nothing moved"
         return Closed(is_closed=False, message=told, answer=error.answer, transfers=pl.DataFrame())
-    ahead = timedelta(days=1 if effect.opens_next else 0)
     for each in days:
-        settlements.open_day(connection, merchant_id, each.gate.id, each.day + ahead)
+        # Not behind the day that was closed: that one may not have begun, as after a second close.
+        tomorrow = calendar_day(each.gate, now) + timedelta(days=1)
+        opened = tomorrow if effect.opens_next else each.day
+        settlements.open_day(connection, merchant_id, each.gate.id, opened)
         settlements.insert_settlements(connection, _kept(each, row["id"], now))
     first = next(answer for each in days for answer in each.answers)
     told = "; ".join(_told(each) for each in days)

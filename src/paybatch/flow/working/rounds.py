@@ -194,7 +194,7 @@ def _keep_book(book: Book, done: Settled) -> None:
                 payment_number_id="number_id",
                 payment_brand="brand",
                 payment_expiry="expiry",
-                payment_day=pl.col("business_day").str.to_date(),
+                payment_day=pl.col("made_on").str.to_date(),
             )
         )
     book.change(done.changes)

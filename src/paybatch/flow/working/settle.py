@@ -1,5 +1,6 @@
 """Settle: from replies to outcomes, payments, changes and transfers, over whole columns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -287,31 +288,42 @@ def _amounts_of_new(kinds: frozenset[str]) -> list[pl.Expr]:
 def _facts_of_gates(place: Place, now: datetime) -> list[pl.Expr]:
     """Give what a new payment takes from its gate and from the clock."""
     days = {gate.id: business_day(gate, now).isoformat() for gate in place.gates}
+    made = {gate.id: calendar_day(gate, now).isoformat() for gate in place.gates}
     excess = {gate.id: gate.capabilities.refund_excess_percent for gate in place.gates}
-    gate = pl.col("gate_id")
-    day: pl.Expr = pl.lit(next(iter(days.values())))
-    if len(set(days.values())) > 1:
-        day = gate.replace_strict(days, default=None, return_dtype=pl.String)
-    percent: pl.Expr = pl.lit(next(iter(excess.values())), pl.Int16)
-    if len(set(excess.values())) > 1:
-        percent = gate.replace_strict(excess, default=0, return_dtype=pl.Int16)
     return [
-        day.alias("business_day"),
-        percent.alias("refund_excess_percent"),
+        _by_gate(days, pl.String()).alias("business_day"),
+        _by_gate(made, pl.String()).alias("made_on"),
+        _by_gate(excess, pl.Int16()).alias("refund_excess_percent"),
         pl.lit(now.isoformat()).alias("created_at"),
     ]
 
 
-def business_day(gate: Gate, now: datetime) -> date:
-    """Give the gate's business day: the date in its zone, or the next one from its cut-off on.
+def _by_gate(values: Mapping[int, str] | Mapping[int, int], kind: pl.DataType) -> pl.Expr:
+    """Give the value of each row's gate."""
+    if len(set(values.values())) == 1:
+        return pl.lit(next(iter(values.values())), kind)
+    return pl.col("gate_id").replace_strict(values, default=None, return_dtype=kind)
 
-    Where a close of day opened a later one it is that.
+
+def business_day(gate: Gate, now: datetime) -> date:
+    """Give the day that the gate's money is booked under.
+
+    It is the calendar's, or the next one where a close of day opened that: a label, which nothing
+    is counted from.
+    """
+    day = calendar_day(gate, now)
+    return max(day, gate.business_day or day)
+
+
+def calendar_day(gate: Gate, now: datetime) -> date:
+    """Give the date in the gate's zone, or the next one from its cut-off on, whatever was closed.
+
+    Holds, captures that are put off and due days are counted by it.
     """
     local = now.astimezone(ZoneInfo(gate.zone))
     cut_off = datetime.combine(local.date(), gate.cut_off, tzinfo=local.tzinfo)
     has_cut_off = gate.cut_off.hour or gate.cut_off.minute
-    day = local.date() + timedelta(days=1 if has_cut_off and local >= cut_off else 0)
-    return max(day, gate.business_day or day)
+    return local.date() + timedelta(days=1 if has_cut_off and local >= cut_off else 0)
 
 
 def _transfers(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:

@@ -268,7 +268,8 @@ CREATE TABLE operation_subject (
 CREATE INDEX operation_subject_chunk ON operation_subject (batch_id, chunk_number);
 
 -- The amounts of a payment: the truth, in minor units of its currency. Its id is the id of the
--- operation that made it; what was asked for stands there.
+-- operation that made it; what was asked for stands there. business_day is a label; made_on is the
+-- gate's calendar day, from which holds and captures are counted.
 CREATE TABLE payment (
     merchant_id integer NOT NULL,
     id bigint NOT NULL,
@@ -289,6 +290,7 @@ CREATE TABLE payment (
     expiry smallint,
     brand text COLLATE "C",
     business_day date NOT NULL,
+    made_on date NOT NULL,
     authorized bigint NOT NULL CHECK (authorized >= 0),
     released bigint NOT NULL DEFAULT 0 CHECK (released >= 0),
     captured bigint NOT NULL DEFAULT 0 CHECK (captured >= 0),
@@ -305,7 +307,8 @@ CREATE TABLE payment (
     refund_excess_percent smallint NOT NULL DEFAULT 0 CHECK (refund_excess_percent >= 0),
     created_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, id),
-    CONSTRAINT payment_capture_limit CHECK (captured + released + reserved_capture <= authorized),
+    -- Without what is reserved: a capture may go above the hold, and is authorized when it is done.
+    CONSTRAINT payment_capture_limit CHECK (captured + released <= authorized),
     CONSTRAINT payment_settle_limit CHECK (settled + cancelled <= captured),
     CONSTRAINT payment_refund_settle_limit CHECK (refund_settled <= refunded),
     CONSTRAINT payment_refund_limit CHECK (
@@ -584,6 +587,28 @@ CREATE TABLE debit (
     PRIMARY KEY (merchant_id, operation_id),
     CHECK ((mandate_id IS NULL) = (sequence_type IS NULL))
 );
+CREATE INDEX debit_last ON debit (merchant_id, mandate_id)
+WHERE sequence_type IN ('OOFF', 'FNAL');
+
+-- The state of a mandate whose last debit was made: it is as before where that debit was undone,
+-- all of it, and nothing was collected.
+CREATE FUNCTION ended_mandate(merchant integer, mandate bigint) RETURNS text LANGUAGE sql STABLE
+AS $$
+    SELECT CASE
+        WHEN EXISTS (
+            SELECT 1
+            FROM debit AS d
+            INNER JOIN payment AS p ON d.merchant_id = p.merchant_id AND d.payment_id = p.id
+            WHERE
+                d.merchant_id = $1 AND d.mandate_id = $2
+                AND d.sequence_type IN ('OOFF', 'FNAL')
+                AND p.authorized > p.released + p.cancelled
+        ) THEN 'mandate_ended'
+        WHEN m.mandate_type = 'OOFF' THEN 'mandate_once'
+        ELSE 'mandate_running'
+    END
+    FROM mandate AS m WHERE m.merchant_id = $1 AND m.operation_id = $2
+$$;
 
 -- What the clock is to do with a payment: capture what was put off, or expire what nobody captured,
 -- on a day of its gate. batch_id is the system batch that does it; null = not handed over yet.
