@@ -127,6 +127,8 @@ class Kind:
             declares itself are kept beside theirs.
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
+        keeps_lines: Whether also those of its rows that follow each other take effect in line
+            order, because the newest decides; only of one that waits for all.
         transfers: What an approval moves in the ledger.
         tells: What the result says of an approved row (its message).
         opposite: The kind that undoes it, if any.
@@ -162,6 +164,7 @@ class Kind:
     stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
     allows_more: bool = False
     waits_for_all: bool = False
+    keeps_lines: bool = False
     transfers: tuple[Transfer, ...] = ()
     tells: pl.Expr | None = None
     opposite: str | None

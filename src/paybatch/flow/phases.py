@@ -17,6 +17,7 @@ from paybatch.domain.kind import Subject
 from paybatch.store import batches, operations, phases
 from paybatch.store.batches import Batch, Chunk
 from paybatch.store.database import Connection, Row
+from paybatch.store.phases import Rules
 
 
 @cache
@@ -29,6 +30,12 @@ def barriers() -> tuple[str, ...]:
 def alone() -> tuple[str, ...]:
     """Name those of them of which each row is a phase: what it finds depends on the one before."""
     return tuple(name for name in barriers() if registry.kinds()[name].subject is Subject.GATE)
+
+
+@cache
+def in_line() -> tuple[str, ...]:
+    """Name those of them whose rows take effect in line order within a phase too."""
+    return tuple(name for name in barriers() if registry.kinds()[name].keeps_lines)
 
 
 def cut(
@@ -44,12 +51,14 @@ def cut(
         return []
     ranges = [chunk for chunk in chunks if chunk.kind == "range"]
     ids = operations.id_range(batch.id, ranges[0].first_line, ranges[-1].last_line)
-    starts = phases.starts(connection, merchants, ids, barriers=barriers(), alone=alone())
+    firsts = sorted(chunk.first_line for chunk in ranges)
+    rules = Rules(barriers(), alone=alone(), in_line=in_line(), chunk_starts=firsts)
+    starts = phases.starts(connection, merchants, ids, rules)
     if not starts:
         return []
     lines = sorted({*starts, *(chunk.first_line for chunk in ranges)})
     counts = phases.rows_of_parts(connection, merchants, ids, lines)
-    number, firsts = max(chunk.number for chunk in chunks), {each.first_line for each in ranges}
+    number = max(chunk.number for chunk in chunks)
     for place, part in _parts(ranges, lines, starts):
         sized = replace(part, row_count=counts.get(place, 0))
         if part.first_line in firsts:

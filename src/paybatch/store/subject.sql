@@ -147,7 +147,8 @@ FROM elsewhere;
 -- name: order_subjects
 -- Gives every row whose payment occurs more than once in the file, and the row that makes that
 -- payment, to an ordered chunk: one payment in one chunk, a chunk of about chunk_rows rows. A
--- payment that a row makes from an earlier one goes with that one (its root).
+-- payment that a row makes from an earlier one goes with that one (its root). Rows of kinds in_line
+-- stay where they are: their phases keep their order, and they leave payments as they are.
 WITH RECURSIVE act AS (
     SELECT o.merchant_id, o.id, coalesce(o.payment_id, s.payment_id) AS payment_id
     FROM operation AS o
@@ -157,6 +158,7 @@ WITH RECURSIVE act AS (
         o.merchant_id = ANY(%(merchant_ids)s)
         AND o.id BETWEEN %(first_id)s AND %(last_id)s
         AND o.accepted AND coalesce(o.payment_id, s.payment_id) IS NOT NULL
+        AND NOT o.kind = ANY(%(in_line)s)
 ),
 
 tie AS (
