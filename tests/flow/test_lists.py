@@ -124,3 +124,34 @@ def test_what_takes_the_means_of_an_earlier_payment_is_filtered_too(
     answer = Caller(engine, place).call({"kind": kind, "payment": "first", **again})
     assert (answer["state"], answer["reason"]) == ("rejected", reason)
     assert laws_hold(engine)
+
+
+@pytest.mark.parametrize(
+    ("listed", "others"),
+    [
+        ("2001:DB8::1", ["2001:db8::1", "2001:0db8:0:0:0:0:0:1", "2001:DB8:0::1"]),
+        ("2001:0db8:0000:0000:0000:0000:0000:0001", ["2001:db8::1"]),
+        ("::ffff:192.0.2.7", ["192.0.2.7", "::FFFF:c000:207"]),
+        ("192.0.2.7", ["::ffff:192.0.2.7"]),
+    ],
+)
+def test_an_address_is_listed_however_it_is_spelled(
+    engine: Engine, place: Place, listed: str, others: list[str]
+) -> None:
+    assert reasons(engine, place, row("blacklist", customer_ip=listed)) == [None]
+    sales = [sale(f"s{n}", customer_ip=each) for n, each in enumerate([*others, "2001:db8::2"])]
+    assert reasons(engine, place, *sales) == ["ip_listed"] * len(others) + [None]
+    card = {"card_number": VISA, "card_expiry": "12/39"}
+    asked = {"kind": "sale", "amount_minor": "100", "currency": "USD", **card}
+    assert Caller(engine, place).call({**asked, "customer_ip": others[-1]})["reason"] == "ip_listed"
+    assert reasons(engine, place, row("unblacklist", customer_ip=others[0])) == [None]
+    assert reasons(engine, place, *sales) == [None] * len(sales)
+
+
+@pytest.mark.parametrize("email", ["Thief@Example.COM", "THIEF@EXAMPLE.com", "thief@example.com"])
+def test_an_e_mail_address_is_listed_whatever_its_capitals(
+    engine: Engine, place: Place, email: str
+) -> None:
+    assert reasons(engine, place, row("blacklist", email=email)) == [None]
+    sales = [sale(f"s{n}", email=each) for n, each in enumerate(["thief@EXAMPLE.com", email])]
+    assert reasons(engine, place, *sales) == ["email_listed"] * 2
