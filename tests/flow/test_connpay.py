@@ -54,7 +54,7 @@ def test_a_file_may_hold_nothing_but_order_ids(engine: Engine, place: Place, kin
     result = run(engine, place, file, kind=kind)
     assert result.columns[:2] == ["order_id", "result_status"]
     assert result["result_status"].to_list() == ["approved", "approved", "error"]
-    assert result["result_reason"].to_list() == [None, None, "reference_unknown"]
+    assert result["result_reason"].to_list() == [None, None, "payment_unknown"]
     assert result["paynet-order-id"][1] == theirs[0]
     assert amounts(engine, place, "a")["status"] == "voided"
     assert laws_hold(engine)

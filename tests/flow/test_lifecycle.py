@@ -178,7 +178,7 @@ class Model:
             return None, "reference_rejected"
         if len(found) == 1:
             return found[0], None
-        return None, "reference_ambiguous" if found else "reference_unknown"
+        return None, "reference_ambiguous" if found else "payment_unknown"
 
     def make(self, step: Step, batch: int, line: int) -> Expected:
         """Take a row that makes a payment: its outcome, reason, and the payment's status."""
@@ -441,7 +441,7 @@ class Trial:
             fit = [n for n in places if (p := self.made[n]) and self.model.lets(step.kind, p)]
             places = fit or places
         elif not step.target:
-            return None, "nothing", "reference_unknown"
+            return None, "nothing", "payment_unknown"
         place = places[step.target % len(places)]
         payment, name = self.made[place], self.seen[place].reference
         if step.by_id and payment is not None and payment.batch < batch:

@@ -88,7 +88,7 @@ def test_a_row_names_one_thing(engine: Engine, place: Place) -> None:
         row("blacklist", customer_ip="somewhere"),
     )
     assert met == [
-        *("subject_missing", "subject_several", "reference_unknown"),
+        *("subject_missing", "subject_several", "payment_unknown"),
         *("value_malformed", "value_malformed"),
     ]
 

@@ -150,7 +150,7 @@ def test_test_and_live_do_not_share_references(engine: Engine, both: Place) -> N
         refund("only-test", gate="live"),
         refund("o-1", gate="live-too"),
     ]
-    no = "reference_unknown"
+    no = "payment_unknown"
     assert reasons(engine, both, rows) == [*["approved"] * 4, no, no, "gate_differs"]
     assert refunded(engine)["o-1"] == [12, 3]
     caller = Caller(engine, both)
@@ -163,7 +163,7 @@ def test_test_and_live_do_not_share_references(engine: Engine, both: Place) -> N
     assert reasons(engine, live, [refund("o-1", 2), refund("only-test", 2)]) == ["approved"] * 2
     assert refunded(engine)["o-1"] == [13, 7]
     unknown = caller.call({**call, "payment": "only-test", "gate": "live"})
-    assert unknown["reason"] == "reference_unknown"
+    assert unknown["reason"] == "payment_unknown"
 
 
 def test_lines_of_one_file_are_told_apart_by_mode_too(engine: Engine, both: Place) -> None:

@@ -126,7 +126,7 @@ def test_an_earlier_payment_s_card_again(engine: Engine, place: Place) -> None:
         ({**ADA, **CARD, "card_expiry": "12/20"}, "expiry_past"),
         ({**ADA, **CARD, "card_number": "4111111111111112"}, "number_check_digit"),
         ({**ADA, "card_reference": "card_x"}, "card_reference_unknown"),
-        ({**ADA, "payment": "nothing"}, "reference_unknown"),
+        ({**ADA, "payment": "nothing"}, "payment_unknown"),
         ({**ADA, "payment": "bank"}, "card_needed"),
         ({**ADA, "payment": "transfer"}, "means_missing"),
         ({"customer": "a b", **CARD}, "value_malformed"),

@@ -171,8 +171,8 @@ class Reason(StrEnum):
     IP_LISTED = "ip_listed", "the IP address is on a list of those that are not served"
 
     # The subject
-    PAYMENT_UNKNOWN = "payment_unknown", "the merchant has no such payment"
-    REFERENCE_UNKNOWN = "reference_unknown", "no payment has this reference"
+    # One for ids and references: so nobody learns that an id is another merchant's.
+    PAYMENT_UNKNOWN = "payment_unknown", "the merchant has no payment of this id or reference"
     REFERENCE_REJECTED = (
         "reference_rejected",
         "the row above that was to make the payment of this reference is rejected",

@@ -141,7 +141,7 @@ UNION ALL
 SELECT
     merchant_id, id AS operation_id, %(batch_id)s::bigint,
     CASE WHEN found = 1 THEN payment_id END,
-    CASE WHEN found > 1 THEN 'reference_ambiguous' WHEN found = 0 THEN 'reference_unknown' END
+    CASE WHEN found > 1 THEN 'reference_ambiguous' WHEN found = 0 THEN 'payment_unknown' END
 FROM elsewhere;
 
 -- name: order_subjects
