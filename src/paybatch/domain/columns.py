@@ -161,6 +161,11 @@ TRANSFER_DIRECTION = Field(
 BANK_REFERENCE = Field(
     name="bank_reference", type=fields.name(64), title="The bank's reference of the transfer"
 )
+DISPUTE_ID = Field(
+    name="dispute",
+    type=fields.word(64),
+    title="The dispute: your or the scheme's id of it; default: the only one of the payment",
+)
 ARN = Field(name="arn", type=fields.word(32), title="Acquirer's reference number of the dispute")
 REASON_CODE = Field(
     name="reason_code", type=fields.word(16), title="The scheme's reason code of the dispute"
@@ -325,7 +330,7 @@ RARE = (*SERIES, *PURCHASE, *TIMING, VOICE_APPROVAL_CODE, PARTIAL_APPROVAL)
 TAKING = (*NEW_PAYMENT, *RARE)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
-DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
+DISPUTE = (DISPUTE_ID, ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
 CONTROL_TOTALS = (*(EXPECTED_SALE_COUNT, EXPECTED_SALE, EXPECTED_REFUND_COUNT, EXPECTED_REFUND),)
 CARD = (PAYMENT, CARD_NUMBER, CARD_EXPIRY, CARD_REFERENCE)
 LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

@@ -13,6 +13,7 @@ import polars as pl
 
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
+from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import (
     ChangePayment,
     CloseDay,
@@ -125,6 +126,8 @@ class Kind:
         stands_for: Kinds that it acts as, each with the test of the payment that chooses it (the
             first that holds). Rules, verb, effects and transfers are theirs; facts that the kind
             declares itself are kept beside theirs.
+        in_dispute: How it takes part in the disputes of its payment, if it does: its effects find
+            the dispute's id in ``dispute``.
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
         keeps_lines: Whether also those of its rows that follow each other take effect in line
@@ -162,6 +165,7 @@ class Kind:
     forced: pl.Expr | None = None
     reads: tuple[Field, ...] = ()
     stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
+    in_dispute: InDispute | None = None
     allows_more: bool = False
     waits_for_all: bool = False
     keeps_lines: bool = False

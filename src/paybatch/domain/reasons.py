@@ -185,6 +185,19 @@ class Reason(StrEnum):
         "sequence_not_allowed",
         "a mandate for one debit takes OOFF; one for several FRST first, then RCUR, FNAL as last",
     )
+    DISPUTE_UNKNOWN = (
+        "dispute_unknown",
+        "the payment has no such dispute; `paybatch payment show` lists what it has",
+    )
+    DISPUTE_DIFFERS = "dispute_differs", "the dispute has another ARN"
+    DISPUTE_AMBIGUOUS = (
+        "dispute_ambiguous",
+        "the payment has several disputes: name one by its id or its ARN",
+    )
+    ALERT_ANSWERED = (
+        "alert_answered",
+        "the alert service was told this of the alert before; it is told once",
+    )
     CARD_HELD = "card_held", "the customer's wallet has this card already"
     WALLET_FULL = "wallet_full", "a wallet has at most 99 means"
     CURRENCY_DIFFERS = "currency_differs", "the payment is in another currency"

@@ -10,10 +10,12 @@ Sources: ConnPay Chargeback; OPPWA ``CB``.
 import polars as pl
 
 from paybatch.domain import columns, payment
+from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import ChangePayment, Fact, Record
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
+from paybatch.domain.text import filled
 
 _approved = pl.col("approved_minor")
 _taken = frozenset(
@@ -54,6 +56,8 @@ KIND = Kind(
     ),
     reads=columns.DISPUTE,
     transfers=(Transfer(Account.DISPUTED, Account.CLEARING, _approved),),
+    in_dispute=InDispute(adds=1),
+    tells=filled("dispute {}", "dispute"),
     opposite="chargeback_reversal",
     permission="chargeback",
     risk=Risk.GIVES,

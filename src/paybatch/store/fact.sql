@@ -11,7 +11,7 @@ COPY listing (
 -- name: copy_dispute_step
 -- Stores steps of disputes.
 COPY dispute_step (
-    merchant_id, operation_id, payment_id, stage, amount_minor, currency, arn, reason_code,
+    merchant_id, operation_id, payment_id, dispute, stage, amount_minor, currency, arn, reason_code,
     happened_on, due_on, text, created_at
 ) FROM STDIN (FORMAT csv);
 

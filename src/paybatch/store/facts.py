@@ -18,7 +18,7 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.NOTE: (*_KEYS, "name", "text", "created_at"),
     Fact.LISTING: (*_KEYS, "level", "place", "what", "value", "is_listed", "created_at"),
     Fact.DISPUTE_STEP: (
-        *(*_KEYS, "stage", "amount_minor", "currency", "arn", "reason_code"),
+        *(*_KEYS, "dispute", "stage", "amount_minor", "currency", "arn", "reason_code"),
         *("happened_on", "due_on", "text", "created_at"),
     ),
     Fact.CARD_NAME: (*_KEYS, "name_type", "name", "number_id", "expiry", "created_at"),

@@ -466,11 +466,13 @@ CREATE TABLE listing (
 );
 CREATE INDEX listing_value ON listing (what, value);
 
--- How a dispute about a payment goes on. The first step of a payment opens it.
+-- How disputes about payments go on. A dispute has an id within its payment; its first step opens
+-- it.
 CREATE TABLE dispute_step (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
     payment_id bigint NOT NULL,
+    dispute text COLLATE "C" NOT NULL,
     stage text COLLATE "C" NOT NULL,
     amount_minor bigint CHECK (amount_minor >= 0),
     currency text COLLATE "C",
@@ -483,6 +485,8 @@ CREATE TABLE dispute_step (
     PRIMARY KEY (merchant_id, operation_id)
 );
 CREATE INDEX dispute_step_payment ON dispute_step (merchant_id, payment_id);
+CREATE INDEX dispute_step_alert ON dispute_step (merchant_id, dispute)
+WHERE stage = 'alert_update';
 
 -- A customer's identifier (phone, e-mail, handle ...) that stands for a card.
 CREATE TABLE card_name (
