@@ -165,12 +165,8 @@ class Model:
     def named(self, reference: str, batch: int) -> tuple[Payment | None, str | None]:
         """Find what a reference means, for a row of this batch."""
         here = [p for p in self.payments if p.reference == reference and p.batch == batch]
-        earlier = [
-            p
-            for p in self.payments
-            if p.reference == reference and p.batch < batch and p.state != "declined"
-        ]
-        found = here or earlier
+        earlier = [p for p in self.payments if p.reference == reference and p.batch < batch]
+        found = here or [p for p in earlier if p.state != "declined"] or earlier
         rejected = self.rejected.get((batch, reference), 0)
         if rejected and not here:
             return None, "reference_rejected"

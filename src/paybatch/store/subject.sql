@@ -10,7 +10,8 @@ SELECT EXISTS (
 
 -- name: resolve_subjects
 -- Finds the payment of every row that names one by its reference: the one that an earlier line of
--- the file makes, else the merchant's only payment with that reference. Behind a line of that
+-- the file makes, else the merchant's only payment with that reference; declined ones count only
+-- where there is no other. Behind a line of that
 -- reference that was rejected no older payment is meant. Test and live are looked at apart (arrays:
 -- live, test): in the mode of the gate that the row names, else in that of the merchant's default
 -- gate, and in the other one where that has nothing. Each reference is looked up once.
@@ -107,15 +108,26 @@ stored AS (
     FROM wanted AS w
     CROSS JOIN LATERAL (
         SELECT
-            count(*) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s)) AS live_count,
-            count(*) FILTER (WHERE p.gate_id = ANY(%(test_gates)s)) AS test_count,
-            max(e.id) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s)) AS live_id,
-            max(e.id) FILTER (WHERE p.gate_id = ANY(%(test_gates)s)) AS test_id
-        FROM operation AS e
-        INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
-        WHERE
-            e.merchant_id = w.merchant_id AND e.reference = w.name AND e.accepted
-            AND p.state <> 'declined'
+            coalesce(
+                nullif(count(*) FILTER (WHERE NOT is_test AND is_good), 0),
+                count(*) FILTER (WHERE NOT is_test)
+            ) AS live_count,
+            coalesce(
+                nullif(count(*) FILTER (WHERE is_test AND is_good), 0),
+                count(*) FILTER (WHERE is_test)
+            ) AS test_count,
+            coalesce(
+                max(id) FILTER (WHERE NOT is_test AND is_good), max(id) FILTER (WHERE NOT is_test)
+            ) AS live_id,
+            coalesce(max(id) FILTER (WHERE is_test AND is_good), max(id) FILTER (WHERE is_test))
+                AS test_id
+        FROM (
+            SELECT
+                e.id, p.gate_id = ANY(%(test_gates)s) AS is_test, p.state <> 'declined' AS is_good
+            FROM operation AS e
+            INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
+            WHERE e.merchant_id = w.merchant_id AND e.reference = w.name AND e.accepted
+        ) AS m
     ) AS p
 ),
 
@@ -244,17 +256,32 @@ WHERE batch_id = %(batch_id)s AND chunk_number IS NOT NULL
 GROUP BY chunk_number ORDER BY chunk_number;
 
 -- name: payments_of_references
--- How many good payments each of these references has, and the newest of them: live, then test.
+-- How many payments each of these references has, and the newest of them: live, then test. Declined
+-- ones count only where there is no other.
 COPY (
     SELECT
-        w.merchant_id, w.reference,
-        count(*) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s)),
-        max(e.id) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s)),
-        count(*) FILTER (WHERE p.gate_id = ANY(%(test_gates)s)),
-        max(e.id) FILTER (WHERE p.gate_id = ANY(%(test_gates)s))
-    FROM unnest(%(merchant_ids)s::integer [], %(references)s::text []) AS w (merchant_id, reference)
-    INNER JOIN operation AS e ON w.merchant_id = e.merchant_id AND w.reference = e.reference
-    INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
-    WHERE e.accepted AND p.state <> 'declined'
-    GROUP BY w.merchant_id, w.reference
+        merchant_id, reference,
+        coalesce(
+            nullif(count(*) FILTER (WHERE NOT is_test AND is_good), 0),
+            count(*) FILTER (WHERE NOT is_test)
+        ),
+        coalesce(
+            max(id) FILTER (WHERE NOT is_test AND is_good), max(id) FILTER (WHERE NOT is_test)
+        ),
+        coalesce(
+            nullif(count(*) FILTER (WHERE is_test AND is_good), 0), count(*) FILTER (WHERE is_test)
+        ),
+        coalesce(max(id) FILTER (WHERE is_test AND is_good), max(id) FILTER (WHERE is_test))
+    FROM (
+        SELECT
+            w.merchant_id, w.reference, e.id, p.gate_id = ANY(%(test_gates)s) AS is_test,
+            p.state <> 'declined' AS is_good
+        FROM
+            unnest(%(merchant_ids)s::integer [], %(references)s::text [])
+                AS w (merchant_id, reference)
+        INNER JOIN operation AS e ON w.merchant_id = e.merchant_id AND w.reference = e.reference
+        INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
+        WHERE e.accepted
+    ) AS m
+    GROUP BY merchant_id, reference
 ) TO STDOUT (FORMAT csv);

@@ -98,7 +98,9 @@ def order_subjects(
 def payments_of_references(
     connection: Connection[Row], keys: pl.DataFrame, test_gates: Sequence[int]
 ) -> pl.DataFrame:
-    """Count the good payments of ``merchant_id, payment_reference``; shaped as ``STORED``.
+    """Count the payments of ``merchant_id, payment_reference``; shaped as ``STORED``.
+
+    Declined ones count only where there is no other.
 
     The ids are those of the newest ones. A reference that no payment has is not in the result.
     """

@@ -203,7 +203,7 @@ def _without_unmade(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     if not any(_is_chained(name) for name in distinct(rows["kind"])):
         return rows, rows.clear()
     makers = rows.filter(makes_payment() & acts_on_payment())["id"]
-    waits = acts_on_payment() & pl.col("payment_id").is_in(makers.implode())
+    waits = acts_on_payment() & pl.col("payment_id").is_in(makers.implode()).fill_null(value=False)
     return rows.filter(~waits), rows.filter(waits)
 
 
