@@ -12,6 +12,7 @@ ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are return
 Amounts that end in 50200 decline; 50201 do not honor; 50202 insufficient funds; 50203 exceeds
 limit; 50204 invalid transaction; 50220 invalid amount; 50400 is an error of the processor.
 
+A payment that names the pattern of a series gets a scheme transaction id.
 A voice approval code approves whatever would decline, and is answered as the approval's code.
 
 Source: 123checkout, test data; the amounts are our own.
@@ -69,6 +70,7 @@ _CODES: dict[str, tuple[str, str]] = {
 _AMOUNT_ENDS = 100_000
 _CVV = {"200": "N", "201": "U", "301": "S", "2000": "N", "2011": "U", "3011": "S"}
 _POSTAL_CODES = {"20000": "N", "20001": "U"}
+_IN_SERIES = ["sale", "authorize", "verify"]
 _IS_LIVE = pl.col("mode") == "live"
 
 
@@ -136,6 +138,9 @@ def _answer() -> list[pl.Expr]:
         .alias("avs_result"),
         _answered("cvv", _CVV, "M").alias("cvv_result"),
         pl.when(pl.col("verb") == "score").then(_score()).alias("score"),
+        pl.when(approved & pl.col("pattern").is_not_null() & pl.col("verb").is_in(_IN_SERIES))
+        .then(pl.lit("SIM") + pl.col("operation").cast(pl.String).str.tail(9).str.zfill(9))
+        .alias("scheme_transaction_id"),
     ]
 
 
@@ -162,13 +167,14 @@ def _approval() -> list[pl.Expr]:
         .then(pl.lit(_SCORE_OF_OTHERS))
         .cast(pl.Int32)
         .alias("score"),
+        pl.lit(None, pl.String).alias("scheme_transaction_id"),
     ]
 
 
 def _triggers_nothing(calls: pl.DataFrame) -> bool:
     named = (
         *("test_value", "payment_test_value", "bank_code", "billing_postal_code", "cvv"),
-        "voice_approval_code",
+        *("voice_approval_code", "pattern"),
     )
     if any(calls[name].count() for name in named):
         return False
@@ -189,7 +195,7 @@ CONNECTOR = Connector(
     inline=True,
     idempotent=True,
     verbs=frozenset(Verb),
-    wants=frozenset({"billing_postal_code", "voice_approval_code"}),
+    wants=frozenset({"billing_postal_code", "voice_approval_code", "pattern"}),
     test_values={
         **{number: response.value for number, response in _CARDS.items()},
         **_ROUTING,

@@ -47,6 +47,7 @@ _REFUSED_AT: Mapping[str, str] = {
     Reason.DISPUTE_UNKNOWN: "dispute",
     Reason.DISPUTE_DIFFERS: "arn",
     Reason.ALERT_ANSWERED: "alert_id",
+    Reason.SCHEME_ID_MISSING: "scheme_transaction_id",
     Reason.SEQUENCE_NOT_ALLOWED: "sequence_type",
     Reason.WALLET_FULL: "customer",
     Reason.NOT_SUPPORTED: "kind",

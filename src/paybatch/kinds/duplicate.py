@@ -3,12 +3,15 @@
 When: an order that was declined, has expired or was voided is tried again without asking the payer
 for the card, or the next order of the same payer comes. The source may itself be a duplicate.
 
+One that the merchant starts in a series is sent with the scheme's id of the earlier payment, unless the
+row gives one.
+
 Sources: Sips ``duplicate``.
 """
 
 import polars as pl
 
-from paybatch.domain import columns, payment
+from paybatch.domain import columns, interchange, payment
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
@@ -23,11 +26,14 @@ KIND = Kind(
     group="New payments",
     verb=Verb.SALE,
     subject=Subject.NEW_FROM_PAYMENT,
-    fields=columns.FOLLOW_UP,
+    fields=(*columns.FOLLOW_UP, *columns.SERIES),
     required=frozenset({"payment"}),
     amount=AmountRule.POSITIVE,
+    faults=interchange.CHAINED_FAULTS,
+    refusals=interchange.no_scheme_id,
     statuses=lambda _: payment.KNOWN,
     effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
+    reads=columns.SERIES,
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),

@@ -2,7 +2,7 @@
 -- Stores new payments.
 COPY payment (
     merchant_id, id, gate_id, origin, is_payout, state, currency, number_id, expiry, brand,
-    business_day, authorized, captured, refund_excess_percent, created_at
+    scheme_transaction_id, business_day, authorized, captured, refund_excess_percent, created_at
 ) FROM STDIN (FORMAT csv);
 
 -- name: lock_payments
@@ -11,7 +11,7 @@ COPY (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.business_day,
+        p.scheme_transaction_id, p.business_day,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -29,7 +29,7 @@ COPY (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.business_day,
+        p.scheme_transaction_id, p.business_day,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -95,6 +95,7 @@ SELECT
     o.reference,
     o.line,
     o.batch_id,
+    p.scheme_transaction_id,
     p.business_day,
     p.authorized,
     p.released,

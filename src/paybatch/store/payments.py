@@ -24,6 +24,7 @@ LOCKED = {
     "payment_number_id": pl.String(),
     "payment_brand": pl.String(),
     "payment_expiry": pl.Int16(),
+    "payment_scheme_id": pl.String(),
     "payment_day": pl.Date(),
     **{name: pl.Int64() for name in AMOUNTS},
 }
@@ -34,6 +35,7 @@ PAYMENT_COLUMNS = (
     *(
         "expiry",
         "brand",
+        "scheme_transaction_id",
         "business_day",
         "authorized",
         "captured",

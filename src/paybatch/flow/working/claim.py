@@ -73,6 +73,8 @@ class Book:
         joined = rows.join(self.payments, on=KEY, how="left", maintain_order="left")
         if any(_is_chained(name) for name in distinct(rows["kind"])):
             joined = joined.with_columns_seq(_taken_over())
+            if "initiator" in joined.columns:
+                joined = joined.with_columns_seq(_in_series())
         return judged(self.place, joined)
 
     def change(self, changes: pl.DataFrame) -> None:
@@ -88,6 +90,7 @@ class Book:
 
     def add(self, made: pl.DataFrame) -> None:
         """Add payments that were made in this chunk."""
+        made = made.with_columns_seq(payment_scheme_id="scheme_transaction_id")
         zeros = [pl.lit(0, pl.Int64).alias(n) for n in AMOUNTS if n not in made.columns]
         self.payments = pl.concat(
             [self.payments, made.with_columns_seq(zeros).select_seq(list(LOCKED))]
@@ -192,6 +195,14 @@ def _taken_over() -> list[pl.Expr]:
         ),
         pl.when(makes).then(gate).otherwise("gate_id").alias("gate_id"),
     ]
+
+
+@cache
+def _in_series() -> pl.Expr:
+    """Give the scheme's id: that of the earlier payment, where the merchant starts a later one."""
+    own, is_later = pl.col("scheme_transaction_id"), pl.col("initiator") == "merchant"
+    its = pl.when(makes_payment() & is_later).then("payment_scheme_id")
+    return pl.coalesce(own, its).alias("scheme_transaction_id")
 
 
 def _is_chained(kind: str | None) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from paybatch.domain.connector import REPLY_SCHEMA, Connector, Response, Result
+from paybatch.domain.connector import MAY_LACK, REPLY_SCHEMA, Connector, Response, Result
 from paybatch.domain.few import FEW_ROWS, nulls
 
 # An inline connector has no outside effect, so the effect of a call is known when it answers.
@@ -82,8 +82,9 @@ def _as_declared(connector: Connector, table: pl.DataFrame) -> pl.DataFrame:
     """Give a table of replies the columns and types of the contract."""
     if table.schema == REPLY_SCHEMA:
         return table
-    if "score" not in table.columns:
-        table = table.hstack(nulls(["score"], pl.Int32(), table.height))
+    for name in MAY_LACK:
+        if name not in table.columns:
+            table = table.hstack(nulls([name], REPLY_SCHEMA[name], table.height))
     wrong = [
         name
         for name, kind in REPLY_SCHEMA.items()

@@ -212,6 +212,7 @@ CREATE TABLE outcome (
     approval_code text COLLATE "C",
     avs_result text COLLATE "C",
     cvv_result text COLLATE "C",
+    scheme_transaction_id text COLLATE "C",
     settled_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, id)
 );
@@ -245,7 +246,8 @@ CREATE TABLE operation_subject (
 CREATE INDEX operation_subject_chunk ON operation_subject (batch_id, chunk_number);
 
 -- The amounts of a payment: the truth, in minor units of its currency. Its id is the id of the
--- operation that made it; what was asked for stands there.
+-- operation that made it; what was asked for stands there. scheme_transaction_id is the card scheme's,
+-- which later payments of its series are sent with.
 CREATE TABLE payment (
     merchant_id integer NOT NULL,
     id bigint NOT NULL,
@@ -263,6 +265,7 @@ CREATE TABLE payment (
     number_id uuid,
     expiry smallint,
     brand text COLLATE "C",
+    scheme_transaction_id text COLLATE "C",
     business_day date NOT NULL,
     authorized bigint NOT NULL CHECK (authorized >= 0),
     released bigint NOT NULL DEFAULT 0 CHECK (released >= 0),
