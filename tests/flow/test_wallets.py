@@ -265,5 +265,7 @@ def test_what_is_newest_follows_the_lines(
         for each in range(4)
     ]
     assert [each["brand"] for each in brands] == ["mastercard", "visa", "mastercard", "visa"]
-    tails = {name: [mask[-4:] for _, mask in wallet(engine, place, name)] for name in ("ada", "bob")}
+    tails = {
+        name: [mask[-4:] for _, mask in wallet(engine, place, name)] for name in ("ada", "bob")
+    }
     assert tails == {"ada": ["1111", "4444", "0051"], "bob": ["0051", "1111", "4444"]}

@@ -16,9 +16,9 @@ of one ``send`` are for one gate). A call to close a day has ``amount_minor`` (t
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
 ``cvv_result``, ``score`` Int32, ``scheme_transaction_id`` (the card scheme's id of the payment,
-which later payments of its series name). A connector may leave out the last two. Every call has exactly one,
-and no approval is of more than was asked for; replies that say otherwise are refused as a whole,
-and nothing of them is stored. A call whose time was over is answered ``unknown``, by the connector
+which later payments of its series name). A connector may leave out the last two. Every call has
+exactly one, and no approval is of more than was asked for; replies that say otherwise are refused
+as a whole, and nothing of them is stored. A call whose time was over is answered ``unknown``, by the connector
 itself; what is unknown is asked about with ``look_up``, which takes the same calls and answers as
 ``send`` does: what became of each key, ``failed`` with the response ``not_found`` where the
 processor does not know it, ``unknown`` where it did not say.

@@ -3,8 +3,8 @@
 When: an order that was declined, has expired or was voided is tried again without asking the payer
 for the card, or the next order of the same payer comes. The source may itself be a duplicate.
 
-One that the merchant starts in a series is sent with the scheme's id of the earlier payment, unless the
-row gives one.
+One that the merchant starts in a series is sent with the scheme's id of the earlier payment, unless
+the row gives one.
 
 Sources: Sips ``duplicate``.
 """

@@ -3,8 +3,8 @@
 When: goods are added to an order, or a chargeback is to be collected again. The earlier payment is
 left as it is; the new one stands for itself and can be refunded.
 
-One that the merchant starts in a series is sent with the scheme's id of the earlier payment, unless the
-row gives one.
+One that the merchant starts in a series is sent with the scheme's id of the earlier payment, unless
+the row gives one.
 
 Sources: OPPWA ``RB``.
 """

@@ -26,8 +26,15 @@ from paybatch.store.public_ids import Shape
 
 _KEPT = (
     *("state", "reason", "message", "status", "approved_minor", "response", "processor_code"),
-    *("processor_text", "approval_code", "avs_result", "cvv_result", "scheme_transaction_id", "first",
-    "first_state"),
+    *(
+        "processor_text",
+        "approval_code",
+        "avs_result",
+        "cvv_result",
+        "scheme_transaction_id",
+        "first",
+        "first_state",
+    ),
 )
 
 
