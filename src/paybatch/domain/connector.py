@@ -18,8 +18,8 @@ Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int6
 ``cvv_result``, ``score`` Int32, ``scheme_transaction_id`` (the card scheme's id of the payment,
 which later payments of its series name). A connector may leave out the last two. Every call has
 exactly one, and no approval is of more than was asked for; replies that say otherwise are refused
-as a whole, and nothing of them is stored. A call whose time was over is answered ``unknown``, by the connector
-itself; what is unknown is asked about with ``look_up``, which takes the same calls and answers as
+as a whole, and nothing of them is stored. A call whose time was over is answered ``unknown``, by
+the connector itself; what is unknown is asked about with ``look_up``, which takes the same calls and answers as
 ``send`` does: what became of each key, ``failed`` with the response ``not_found`` where the
 processor does not know it, ``unknown`` where it did not say.
 """
@@ -46,6 +46,8 @@ class Verb(StrEnum):
     SCORE = "score"  # how risky a card is, 0 to 100
     CLOSE_DAY = "close_day"  # end the day of a gate, with its totals in one currency
     ALERT = "alert"  # tell the alert service what became of an alert
+    BLACKLIST = "blacklist"  # put a card, an address or a BIN on the list of a fraud system
+    UNBLACKLIST = "unblacklist"  # take it off
 
 
 class Result(StrEnum):

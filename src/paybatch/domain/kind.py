@@ -103,6 +103,8 @@ class Kind:
         title: The name for people.
         group: Under which heading help lists it.
         verb: What is asked of the connector; None = nothing leaves the house.
+        if_able: Whether only those connectors are asked that have the verb; with others it is done
+            with us alone.
         subject: What it acts on.
         fields: The columns it takes.
         required: Names of those that must have a value.
@@ -147,6 +149,7 @@ class Kind:
     title: str
     group: str
     verb: Verb | None
+    if_able: bool = False
     subject: Subject
     fields: tuple[Field, ...]
     required: frozenset[str] = frozenset()
@@ -208,6 +211,11 @@ class Kind:
         """The effect by which it changes gates, if it does."""
         mine = (each for each in self.effects if isinstance(each, CloseDay | UnlockGate))
         return next(mine, None)
+
+    @property
+    def needs(self) -> Verb | None:
+        """What a connector must be able to do for it."""
+        return None if self.if_able else self.verb
 
     @property
     def verbs(self) -> frozenset[Verb]:

@@ -15,6 +15,7 @@ FROM dispute_step AS d
 INNER JOIN
     unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, payment_id)
     ON d.merchant_id = w.merchant_id AND d.payment_id = w.payment_id
+WHERE d.dispute IS NOT NULL
 GROUP BY d.merchant_id, d.payment_id, d.dispute
 ORDER BY min(d.operation_id);
 

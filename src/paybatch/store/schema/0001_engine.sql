@@ -470,12 +470,12 @@ CREATE TABLE listing (
 CREATE INDEX listing_value ON listing (what, value);
 
 -- How disputes about payments go on. A dispute has an id within its payment; its first step opens
--- it.
+-- it. A debit's return stands here too, and is of no dispute (null).
 CREATE TABLE dispute_step (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
     payment_id bigint NOT NULL,
-    dispute text COLLATE "C" NOT NULL,
+    dispute text COLLATE "C",
     stage text COLLATE "C" NOT NULL,
     amount_minor bigint CHECK (amount_minor >= 0),
     currency text COLLATE "C",
