@@ -136,7 +136,10 @@ def test_a_payment_s_facts_are_shown(cli: Cli, file: File) -> None:
     ]
     assert told[0]["text"] == "the payer called"
     assert told[4]["detail"] == {
-        "dispute": "1", "amount_minor": 400, "currency": "USD", "arn": "A1",
+        "dispute": "1",
+        "amount_minor": 400,
+        "currency": "USD",
+        "arn": "A1",
         "reason_code": "10.4",
     }
     assert all(each["operation"].startswith("op_") for each in told)

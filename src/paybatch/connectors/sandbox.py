@@ -8,7 +8,8 @@ Cards: 4000000000000002 declines; ...9995 insufficient funds; ...9987 lost; ...9
 4000000000000119 approves and is held by its fraud score. Scores: ...0127 95, ...0135 50, others 5.
 CVV: 200, 201, 301 (American Express 2000, 2011, 3011) answer N, U, S; every other M.
 Billing postal code: 20000 answers N, 20001 U; every other Y.
-ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are returned later).
+ACH routing: 000000000 declines; 000000001 and 000000002 approve, for trials of a return, which is
+sent as a row (`debit_return`): the sandbox keeps no state, and so returns nothing by itself.
 Amounts that end in 50200 decline; 50201 do not honor; 50202 insufficient funds; 50203 exceeds
 limit; 50204 invalid transaction; 50220 invalid amount; 50400 is an error of the processor.
 
@@ -39,9 +40,9 @@ _CHALLENGE = "4000000000000119"
 _SCORES = {"4000000000000127": 95, "4000000000000135": 50}
 _SCORE_OF_OTHERS = 5
 _ROUTING = {
-    "000000000": "decline",
-    "000000001": "approve, returned later",
-    "000000002": "approve, late return",
+    "000000000": "declined",
+    "000000001": "approved; send a debit_return by hand, as a bank would in days",
+    "000000002": "approved; send a debit_return by hand, as a bank would in weeks",
 }
 _AMOUNTS: dict[int, Response] = {
     50200: Response.DECLINED,
@@ -197,12 +198,25 @@ CONNECTOR = Connector(
     verbs=frozenset(Verb),
     wants=frozenset({"billing_postal_code", "voice_approval_code", "pattern"}),
     test_values={
-        **{number: response.value for number, response in _CARDS.items()},
+        **{number: f"declined: {response.value}" for number, response in _CARDS.items()},
         **_ROUTING,
         _REFUNDS_DECLINE: "approves, its refunds decline",
         _HALF: "approves half of the amount",
         _CHALLENGE: "approves, and is held by its fraud score",
         **{number: f"scores {score}" for number, score in _SCORES.items()},
+    },
+    triggers={
+        "amount_minor, its last five digits": {
+            str(amount): f"declined: {response.value}" for amount, response in _AMOUNTS.items()
+        },
+        "card_cvv": {cvv: f"CVV result {result}; all others M" for cvv, result in _CVV.items()},
+        "billing_postal_code": {
+            code: f"AVS result {result}; all others Y" for code, result in _POSTAL_CODES.items()
+        },
+        "voice_approval_code": {
+            "any": "approves whatever would decline, and is answered as the approval code"
+        },
+        "pattern": {"any": "an approval has a scheme transaction id"},
     },
     send=_send,
 )

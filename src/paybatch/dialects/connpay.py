@@ -180,8 +180,11 @@ _SAMPLES = (
     _on("order-6", "mark_received"),
     _on("order-1", "card_mapping", identifier_type="phone", identifier="+44 20 7946 0018"),
     {
-        "kind": "card_mapping", "identifier_type": "email", "identifier": "ada@example.com",
-        "card_number": "5555555555554444", "card_expiry": "12/39",
+        "kind": "card_mapping",
+        "identifier_type": "email",
+        "identifier": "ada@example.com",
+        "card_number": "5555555555554444",
+        "card_expiry": "12/39",
     },
     _on("order-3", "blacklist", comment="see the fraud mark"),
     _on("order-3", "unblacklist", comment="a mistake"),

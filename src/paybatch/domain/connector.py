@@ -19,9 +19,9 @@ Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int6
 which later payments of its series name). A connector may leave out the last two. Every call has
 exactly one, and no approval is of more than was asked for; replies that say otherwise are refused
 as a whole, and nothing of them is stored. A call whose time was over is answered ``unknown``, by
-the connector itself; what is unknown is asked about with ``look_up``, which takes the same calls and answers as
-``send`` does: what became of each key, ``failed`` with the response ``not_found`` where the
-processor does not know it, ``unknown`` where it did not say.
+the connector itself; what is unknown is asked about with ``look_up``, which takes the same calls
+and answers as ``send`` does: what became of each key, ``failed`` with the response ``not_found``
+where the processor does not know it, ``unknown`` where it did not say.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -119,6 +119,7 @@ class Connector:
         wants: Details of the row that it is given, by field name (``billing_postal_code``).
         test_values: Numbers that nobody has -> their meaning. They skip check-digit rules on gates
             in test mode, and no live gate takes them.
+        triggers: What else makes it answer otherwise in test mode: column -> value -> meaning.
         settings: What a gate must tell it, such as the processor's address -> its meaning.
         calls_in_flight: How many calls may be under way at once.
         claim_rows: How many calls are claimed at once, so many at most are in doubt after a crash.
@@ -136,6 +137,7 @@ class Connector:
     verbs: frozenset[Verb]
     wants: frozenset[str] = frozenset()
     test_values: Mapping[str, str] = field(default_factory=dict)
+    triggers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     calls_in_flight: int = 1
     claim_rows: int = 2_000

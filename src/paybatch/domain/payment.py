@@ -85,8 +85,8 @@ def over_returned() -> pl.Expr:
 
 KNOWN = frozenset(Status) - {Status.UNKNOWN, Status.PENDING}
 USABLE_MANDATES = frozenset({Status.MANDATE_ONCE, Status.MANDATE_OPEN, Status.MANDATE_RUNNING})
-_MANDATES = USABLE_MANDATES | {Status.MANDATE_ENDED, Status.MANDATE_CANCELLED}
-GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED} - _MANDATES
+MANDATES = USABLE_MANDATES | {Status.MANDATE_ENDED, Status.MANDATE_CANCELLED}
+GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED} - MANDATES
 
 
 def in_collection() -> pl.Expr:

@@ -16,8 +16,11 @@ from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.payment import Status
 
 _approved = pl.col("approved_minor")
+_transfers = frozenset({Status.TRANSFER_PENDING, Status.SENT, Status.RECEIVED})
+_with_means = payment.KNOWN - payment.MANDATES - _transfers
 _held = pl.when(is_challenged()).then(_approved).otherwise(0)
 
 KIND = Kind(
@@ -31,7 +34,7 @@ KIND = Kind(
     amount=AmountRule.POSITIVE,
     faults=interchange.CHAINED_FAULTS,
     refusals=interchange.no_scheme_id,
-    statuses=lambda _: payment.KNOWN,
+    statuses=lambda _: _with_means,
     effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
     reads=columns.SERIES,
     transfers=(

@@ -109,25 +109,34 @@ stored AS (
     CROSS JOIN LATERAL (
         SELECT
             coalesce(
-                nullif(count(*) FILTER (WHERE NOT is_test AND is_good), 0),
-                count(*) FILTER (WHERE NOT is_test)
+                nullif(
+                    count(*) FILTER (
+                        WHERE NOT p.gate_id = ANY(%(test_gates)s) AND p.state <> 'declined'
+                    ), 0
+                ),
+                count(*) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s))
             ) AS live_count,
             coalesce(
-                nullif(count(*) FILTER (WHERE is_test AND is_good), 0),
-                count(*) FILTER (WHERE is_test)
+                nullif(
+                    count(*) FILTER (
+                        WHERE p.gate_id = ANY(%(test_gates)s) AND p.state <> 'declined'
+                    ), 0
+                ),
+                count(*) FILTER (WHERE p.gate_id = ANY(%(test_gates)s))
             ) AS test_count,
             coalesce(
-                max(id) FILTER (WHERE NOT is_test AND is_good), max(id) FILTER (WHERE NOT is_test)
+                max(e.id) FILTER (
+                    WHERE NOT p.gate_id = ANY(%(test_gates)s) AND p.state <> 'declined'
+                ),
+                max(e.id) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s))
             ) AS live_id,
-            coalesce(max(id) FILTER (WHERE is_test AND is_good), max(id) FILTER (WHERE is_test))
-                AS test_id
-        FROM (
-            SELECT
-                e.id, p.gate_id = ANY(%(test_gates)s) AS is_test, p.state <> 'declined' AS is_good
-            FROM operation AS e
-            INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
-            WHERE e.merchant_id = w.merchant_id AND e.reference = w.name AND e.accepted
-        ) AS m
+            coalesce(
+                max(e.id) FILTER (WHERE p.gate_id = ANY(%(test_gates)s) AND p.state <> 'declined'),
+                max(e.id) FILTER (WHERE p.gate_id = ANY(%(test_gates)s))
+            ) AS test_id
+        FROM operation AS e
+        INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
+        WHERE e.merchant_id = w.merchant_id AND e.reference = w.name AND e.accepted
     ) AS p
 ),
 

@@ -246,8 +246,8 @@ CREATE TABLE operation_subject (
 CREATE INDEX operation_subject_chunk ON operation_subject (batch_id, chunk_number);
 
 -- The amounts of a payment: the truth, in minor units of its currency. Its id is the id of the
--- operation that made it; what was asked for stands there. scheme_transaction_id is the card scheme's,
--- which later payments of its series are sent with.
+-- operation that made it; what was asked for stands there. scheme_transaction_id is that of the
+-- card scheme, which later payments of its series are sent with.
 CREATE TABLE payment (
     merchant_id integer NOT NULL,
     id bigint NOT NULL,
