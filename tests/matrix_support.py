@@ -55,8 +55,12 @@ RETURN = {"kind": "debit_return", "return_code": "R01"}
 BACK_IN_PART = {**CHARGEBACK, "amount_minor": "400"}
 LATER_DEBIT = {**BANK_SALE, "kind": "direct_debit", "collect_on": "2026-12-15"}
 MANDATE = {
-    "kind": "mandate", "currency": "USD", "iban": "DE89370400440532013000",
-    "creditor_id": "DE98ZZZ09999999999", "mandate_type": "RCUR", "signed_on": "2026-11-01",
+    "kind": "mandate",
+    "currency": "USD",
+    "iban": "DE89370400440532013000",
+    "creditor_id": "DE98ZZZ09999999999",
+    "mandate_type": "RCUR",
+    "signed_on": "2026-11-01",
 }
 ONCE = {**MANDATE, "mandate_type": "OOFF"}
 # It makes a payment of its own; "its" stands for the name of the one that it acts on.
@@ -194,6 +198,7 @@ class Gate:
         with self.engine.database.transaction() as connection:
             ended = connection.execute(_ROWS, limits).fetchall()
         assert [row[0] for row in ended] == list(range(2, len(kept) + 2))
+        assert "none" not in {row[1] for row in ended}, "a row has no outcome"
         return [Done(*row[1:]) for row in ended]
 
     def payments(self) -> dict[str, dict[str, object]]:

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     stop_chunk_rows: int = Field(
         default=500, ge=1, le=200_000, description="The same for a batch that may stop early."
     )
+    patience_seconds: float = Field(
+        default=15.0, ge=0, description="How long a run waits for calls whose effect is unknown."
+    )
     secret_hours: float = Field(
         default=24.0, gt=0, le=24, description="How long a CVV may wait to be sent."
     )

@@ -1,12 +1,13 @@
 """Helps the contract suites to run a table of rows through the real flow."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 import pytest
 
 from paybatch import registry
+from paybatch.domain.connector import Connector
 from paybatch.domain.dialect import Dialect
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
@@ -14,8 +15,31 @@ from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place
 from paybatch.flow.report import report
 from paybatch.flow.sample import rows_of
+from sandbox_support import Outside, outside
 
 Rows = Sequence[Mapping[str, str]]
+
+# What a connector with an effect outside speaks to in these tests -> the settings of its gates.
+STAND_INS: dict[str, Callable[[Outside], dict[str, str]]] = {
+    "sandbox_http": lambda sandbox: {"url": sandbox.url},
+}
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    """Give a running sandbox, where nothing goes wrong and what is pending stays so."""
+    with outside(tmp_path_factory.mktemp("sandbox")) as found:
+        found.control(settle_seconds=3_600)
+        yield found
+
+
+@pytest.fixture
+def gate_settings(connector: Connector, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Give the settings of a connector's gate; what it speaks to is running."""
+    if connector.inline:
+        return {}
+    assert connector.name in STAND_INS, f"give {connector.name} a stand-in, in this file"
+    return STAND_INS[connector.name](request.getfixturevalue("sandbox"))
 
 
 def written(dialect: Dialect, rows: Rows) -> bytes:

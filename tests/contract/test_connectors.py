@@ -1,5 +1,6 @@
-"""What every connector keeps to. Those with an outside effect are asked about what they declare."""
+"""What every connector keeps to; those with an effect outside speak to their stand-in."""
 
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -7,13 +8,14 @@ import polars as pl
 import pytest
 
 from paybatch import registry
-from paybatch.domain.connector import REPLY_SCHEMA, Connector, Response, Result, Verb
+from paybatch.domain.connector import OPTIONAL, REPLY_SCHEMA, Connector, Response, Result, Verb
 from paybatch.flow.describe import FIELDS
 
 CONNECTORS = [pytest.param(each, id=name) for name, each in registry.connectors().items()]
-INLINE = [
-    pytest.param(each, id=name) for name, each in registry.connectors().items() if each.inline
+OUTSIDE = [
+    pytest.param(each, id=name) for name, each in registry.connectors().items() if not each.inline
 ]
+Settings = dict[str, str]
 AMOUNTS = (1, 2, 999, 50_200, 50_201, 50_202, 50_203, 50_204, 50_220, 50_400, 150_200, 10**12 - 1)
 CVVS = (None, "123", "200", "201", "301", "2000", "9999")
 ROUTING_DIGITS = 9
@@ -33,14 +35,13 @@ CALLS = pl.Schema(
         "bank_code": pl.String,
         "account_type": pl.String,
         "sec_code": pl.String,
-        "captured_minor": pl.Int64,
-        "payment": pl.Int64,
         "payment_test_value": pl.String,
+        "payment_key": pl.String,
     }
 )
 
 
-def calls_of(connector: Connector) -> pl.DataFrame:
+def calls_of(connector: Connector, gate_settings: Settings) -> pl.DataFrame:
     """Make a call for each verb, amount and test value, with details of every kind."""
     values = [None, *sorted(connector.test_values)]
     rows: list[dict[str, Any]] = []
@@ -65,21 +66,26 @@ def calls_of(connector: Connector) -> pl.DataFrame:
                 "bank_code": value if is_bank else None,
                 "account_type": "checking" if is_bank else None,
                 "sec_code": "WEB" if is_bank else None,
-                "captured_minor": amount if follows else None,
-                "payment": 5 if follows else None,
+                "payment_key": "5-1" if follows else None,
                 "payment_test_value": value if follows else None,
             }
         )
     absent = [pl.lit(None, pl.String).alias(name) for name in sorted(connector.wants)]
-    return pl.DataFrame(rows, schema=CALLS).with_columns(absent)
+    told = [pl.lit(value).alias(f"setting_{name}") for name, value in gate_settings.items()]
+    return pl.DataFrame(rows, schema=CALLS).with_columns(*absent, *told)
 
 
 def answers(connector: Connector, calls: pl.DataFrame) -> pl.DataFrame:
     """Send calls and give all replies in the order of the calls."""
-    replies = list(connector.send(calls))
-    for each in replies:
-        assert dict(each.schema) == dict(REPLY_SCHEMA)
-    return pl.concat(replies).sort("operation")
+    return in_order(connector.send(calls))
+
+
+def in_order(replies: Iterator[pl.DataFrame]) -> pl.DataFrame:
+    """Give all replies in the order of the calls."""
+    tables = list(replies)
+    for each in tables:
+        assert dict(each.schema) in (dict(REPLY_SCHEMA), {**REPLY_SCHEMA, **OPTIONAL})
+    return pl.concat(tables).sort("operation")
 
 
 @pytest.mark.parametrize("connector", CONNECTORS)
@@ -96,33 +102,35 @@ def test_every_verb_is_asked_by_some_kind(connector: Connector) -> None:
     assert connector.verbs <= frozenset().union(*asked)
 
 
-@pytest.mark.parametrize("connector", INLINE)
-def test_every_call_has_one_reply(connector: Connector) -> None:
-    calls = calls_of(connector)
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_every_call_has_one_reply(connector: Connector, gate_settings: Settings) -> None:
+    calls = calls_of(connector, gate_settings)
     replies = answers(connector, calls)
     assert replies["operation"].to_list() == calls["operation"].to_list()
     for column in ("result", "approved_minor", "response", "processor_code", "processor_text"):
         assert replies[column].null_count() == 0, column
 
 
-@pytest.mark.parametrize("connector", INLINE)
-def test_replies_use_our_words(connector: Connector) -> None:
-    replies = answers(connector, calls_of(connector))
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_replies_use_our_words(connector: Connector, gate_settings: Settings) -> None:
+    replies = answers(connector, calls_of(connector, gate_settings))
     assert set(replies["result"]) <= {each.value for each in Result}
     assert set(replies["response"]) <= {each.value for each in Response}
 
 
-@pytest.mark.parametrize("connector", INLINE)
-def test_declared_verbs_are_answered(connector: Connector) -> None:
-    calls = calls_of(connector)
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_declared_verbs_are_answered(connector: Connector, gate_settings: Settings) -> None:
+    calls = calls_of(connector, gate_settings)
     both = calls.join(answers(connector, calls), on="operation")
     approved = both.filter(pl.col("result") == Result.APPROVED)
     assert set(approved["verb"]) == {each.value for each in connector.verbs}
 
 
-@pytest.mark.parametrize("connector", INLINE)
-def test_approved_amounts_stay_within_what_was_asked(connector: Connector) -> None:
-    calls = calls_of(connector)
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_approved_amounts_stay_within_what_was_asked(
+    connector: Connector, gate_settings: Settings
+) -> None:
+    calls = calls_of(connector, gate_settings)
     both = calls.join(answers(connector, calls), on="operation")
     approved, amount = pl.col("approved_minor"), pl.col("amount_minor")
     assert both.filter((approved < 0) | (approved > amount)).is_empty()
@@ -132,10 +140,10 @@ def test_approved_amounts_stay_within_what_was_asked(connector: Connector) -> No
     assert whole.filter(approved != amount).is_empty(), "less than all is partially_approved"
 
 
-@pytest.mark.parametrize("connector", INLINE)
-def test_answers_depend_on_the_call_alone(connector: Connector) -> None:
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_answers_depend_on_the_call_alone(connector: Connector, gate_settings: Settings) -> None:
     """No state: once more, in another order and one by one, the answers are the same."""
-    calls = calls_of(connector)
+    calls = calls_of(connector, gate_settings)
     first = answers(connector, calls)
     assert answers(connector, calls).equals(first)
     assert answers(connector, calls.reverse()).equals(first)
@@ -144,10 +152,10 @@ def test_answers_depend_on_the_call_alone(connector: Connector) -> None:
     assert alone.equals(first.join(some, on="operation", how="semi"))
 
 
-@pytest.mark.parametrize("connector", INLINE)
-def test_every_test_value_changes_an_answer(connector: Connector) -> None:
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_every_test_value_changes_an_answer(connector: Connector, gate_settings: Settings) -> None:
     """A value whose meaning lies outside the answer (a later return) says so in its words."""
-    calls = calls_of(connector)
+    calls = calls_of(connector, gate_settings)
     told = ["result", "response", "approved_minor", "score"]
     both = calls.join(answers(connector, calls), on="operation").with_columns(
         value=pl.coalesce("bank_code", "test_value", "payment_test_value")
@@ -157,3 +165,34 @@ def test_every_test_value_changes_an_answer(connector: Connector) -> None:
         own = both.filter(pl.col("value") == value).select("verb", "amount_minor", *told)
         differs = not own.sort(pl.all()).equals(plain.sort(pl.all()))
         assert differs or "approve" in meaning, f"{value}: {meaning}"
+
+
+@pytest.mark.parametrize("connector", OUTSIDE)
+def test_look_up_says_what_send_said(connector: Connector, gate_settings: Settings) -> None:
+    calls = calls_of(connector, gate_settings)
+    sent = answers(connector, calls)
+    if connector.look_up is not None:
+        assert in_order(connector.look_up(calls)).equals(sent)
+
+
+@pytest.mark.parametrize("connector", OUTSIDE)
+def test_a_key_that_was_never_sent_is_not_found(
+    connector: Connector, gate_settings: Settings
+) -> None:
+    never = calls_of(connector, gate_settings).head(20).with_columns(key="never-" + pl.col("key"))
+    if connector.look_up is not None:
+        found = in_order(connector.look_up(never))
+        assert set(found.select("result", "response").rows()) == {("failed", "not_found")}
+
+
+@pytest.mark.parametrize("connector", OUTSIDE)
+def test_where_nobody_listens_nothing_is_taken(
+    connector: Connector, gate_settings: Settings
+) -> None:
+    """The call had no effect for certain; what became of a key cannot be said."""
+    gone = dict.fromkeys(gate_settings, "http://127.0.0.1:9")
+    calls = calls_of(connector, gone).head(20)
+    replies = answers(connector, calls)
+    assert set(replies.select("result", "response").rows()) == {("failed", "not_taken")}
+    if connector.look_up is not None:
+        assert set(in_order(connector.look_up(calls))["result"]) == {"unknown"}

@@ -15,6 +15,7 @@ from paybatch.flow.intake import accept as accepting
 from paybatch.flow.intake.receive import Request, receive
 from paybatch.flow.place import Place
 from paybatch.store import batches as stored
+from paybatch.store import chunks
 
 HEADER = "kind,amount_minor,currency,card_number,card_expiry,card_cvv,reference,payment\n"
 CARD = "4111111111111111,12/39"
@@ -147,7 +148,7 @@ def test_a_refusal_that_was_killed_stays_one(
     assert batches.run(engine, place, held, REQUEST).state == "completed"
     text = HEADER + f"sale,100,USD,{CARD},,a,\nrefund,5,,,,,,held\n"
     batch_id = receive(engine, place, [text.encode()], replace(REQUEST, policy="all-or-none"))
-    real = stored.cancel_chunk
+    real = chunks.cancel_chunk
     cancelled: list[Any] = []
 
     def cancel_one(*chunk: Any) -> None:
@@ -157,7 +158,7 @@ def test_a_refusal_that_was_killed_stays_one(
         real(*chunk)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stored, "cancel_chunk", cancel_one)
+        patch.setattr(chunks, "cancel_chunk", cancel_one)
         with pytest.raises(KeyboardInterrupt):
             batches.go_on(engine, batch_id)
     captured = [(HEADER + "capture,100,,,,,,held\n").encode()]
@@ -173,7 +174,7 @@ def test_no_chunk_is_taken_after_a_pause(
     """The statement that takes a chunk began before the pause was told."""
     batch_id = ready(engine, place)
     batches.approve(engine, load_batch(engine, batch_id))
-    real = stored._chunks
+    real = chunks._chunks
 
     def slow(connection: Any, name: str, parameters: Any) -> Any:
         found = real(connection, name, parameters)
@@ -182,9 +183,9 @@ def test_no_chunk_is_taken_after_a_pause(
             move(engine, batch_id, BatchState.PAUSING)
         return found
 
-    monkeypatch.setattr(stored, "_chunks", slow)
+    monkeypatch.setattr(chunks, "_chunks", slow)
     with engine.database.transaction() as connection:
-        assert stored.take_chunk(connection, batch_id) is None
+        assert chunks.take_chunk(connection, batch_id, engine.clock()) is None
     assert control.calm(engine, batch_id).state == "paused"
     assert outcomes(engine) == []
 

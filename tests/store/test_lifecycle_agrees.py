@@ -67,7 +67,7 @@ def test_database_knows_the_outcomes(server: str) -> None:
 
 def test_database_knows_the_states_of_an_attempt(server: str) -> None:
     (states,) = checks(server, "attempt")
-    assert states - {each.value for each in OperationState} == {"known"}
+    assert states - {each.value for each in OperationState} == {"known", "person"}
 
 
 def insert(connection: Any) -> int:

@@ -16,6 +16,7 @@ from paybatch.cli import (
     merchant,
     payment,
     run,
+    sandbox,
     server,
     worker,
 )
@@ -32,6 +33,7 @@ app.command()(run.run)
 app.command()(run.check)
 app.command()(demo.demo)
 app.command()(worker.worker)
+app.command()(sandbox.sandbox)
 app.command()(manual.kinds)
 app.command()(manual.dialects)
 app.command()(manual.sample)

@@ -11,8 +11,9 @@ from paybatch.domain.reasons import Reason
 from paybatch.flow.describe import FAULTS_TOLD
 from paybatch.flow.engine import Engine
 from paybatch.flow.summary import Outcome, why_ended
-from paybatch.store import batches, directory, operations
+from paybatch.store import directory, operations
 from paybatch.store.batches import Batch
+from paybatch.store.chunks import list_chunks
 from paybatch.store.directory import Gate
 
 FIRST_REJECTED, FIRST_ERRORS = 10, 1_000
@@ -172,7 +173,7 @@ def _total(outcomes: dict[str, Outcome]) -> dict[str, Any]:
 
 def _show_rejected(engine: Engine, batch: Batch, rejected: Outcome) -> None:
     with engine.database.transaction() as connection:
-        chunks = batches.list_chunks(connection, batch.id)
+        chunks = list_chunks(connection, batch.id)
         merchants = sorted({each for chunk in chunks for each in chunk.merchant_ids})
         last = max((chunk.last_line for chunk in chunks), default=0)
         ids = operations.id_range(batch.id, 0, last)

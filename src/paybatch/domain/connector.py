@@ -8,18 +8,26 @@ Calls (one row each): ``operation`` Int64, ``key`` String (stable for ever), ``v
 (the gate's: ``test`` or ``live``), ``amount_minor`` Int64, ``currency``, ``brand``, ``masked``,
 ``expiry`` Int16 (YYMM), ``cvv``, ``number`` (only if ``needs_number``), ``test_value`` String
 (which of the connector's test values the number is, in test mode only), ``bank_code``,
-``account_type``, ``sec_code``, ``captured_minor``, ``payment`` Int64, ``payment_test_value`` and
-the columns named in ``wants``, and ``setting_NAME`` String for each of its ``settings`` (all calls
-of one ``send`` are for one gate). A call to close a day has ``amount_minor`` (the sum of sales),
-``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
+``account_type``, ``sec_code``, ``payment_test_value``, the columns named in ``wants``, and
+``setting_NAME`` String for each of its ``settings`` (all calls of one ``send`` are for one gate).
+Connectors that are not inline find ``payment_key`` String too, the key of the call that made the
+payment that this one acts on, and ``send_before_epoch`` Float64: a call that has not left by then
+must not leave any more. A call to close a day has ``amount_minor`` (the sum of
+sales), ``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no means.
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
 ``cvv_result``, ``score`` Int32, ``scheme_transaction_id`` (the card scheme's id of the payment,
-which later payments of its series name). A connector may leave out the last two. Every call has
-exactly one, and no approval is of more than was asked for; replies that say otherwise are refused
-as a whole, and nothing of them is stored. A call whose time was over is answered ``unknown``, by
-the connector itself; what is unknown is asked about with ``look_up``, which takes the same calls
+which later payments of its series name), ``retry_after_seconds`` Int32. A connector may leave out
+the last three. Every call has exactly one, and no approval is of more than was asked for; replies
+that say otherwise are refused as a whole, and nothing of them is stored.
+
+A call whose time was over is answered ``unknown``, by the connector itself, and so is every call
+that may have had an effect: the connection ended, the answer was an error or not about our key
+(response ``no_answer``), or it is done later (``pending``). A call that surely had none because it
+was never taken (the connection was not made, or the processor was too busy) is ``failed`` with the
+response ``not_taken``: it may be sent again with the same key, after ``retry_after_seconds`` where
+the processor said so. What is unknown is asked about with ``look_up``, which takes the same calls
 and answers as ``send`` does: what became of each key, ``failed`` with the response ``not_found``
 where the processor does not know it, ``unknown`` where it did not say.
 """
@@ -57,6 +65,7 @@ class Result(StrEnum):
     DECLINED = "declined"
     FAILED = "failed"  # known to have had no effect
     UNKNOWN = "unknown"  # the effect is not known
+    SENDING = "sending"  # by us: it goes out as soon as the claim is committed
     REJECTED = "rejected"  # by us: it was never sent; no connector answers so
 
 
@@ -83,7 +92,12 @@ class Response(StrEnum):
     DUPLICATE = "duplicate"
     PROCESSOR_ERROR = "processor_error"
     NOT_FOUND = "not_found"  # a look-up: the processor does not know the key
+    NOT_TAKEN = "not_taken"  # it never reached the processor, or it was too busy: send it again
+    NO_ANSWER = "no_answer"  # unknown: nothing came that could be believed
+    PENDING = "pending"  # unknown: the processor does it later
 
+
+AWAITED = frozenset({Result.UNKNOWN.value, Result.SENDING.value})  # it has no outcome yet
 
 REPLY_SCHEMA = pl.Schema(
     {
@@ -101,6 +115,7 @@ REPLY_SCHEMA = pl.Schema(
     }
 )
 MAY_LACK = ("score", "scheme_transaction_id")  # of a table of replies
+OPTIONAL = pl.Schema({"retry_after_seconds": pl.Int32})  # columns that a reply may have beside
 
 Send = Callable[[pl.DataFrame], Iterator[pl.DataFrame]]
 

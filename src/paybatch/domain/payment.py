@@ -24,7 +24,8 @@ AMOUNTS = (
     "reserved_refund",
 )
 
-CHANGEABLE = tuple(name for name in AMOUNTS if not name.startswith("reserved_"))
+RESERVED = tuple(name for name in AMOUNTS if name.startswith("reserved_"))
+CHANGEABLE = tuple(name for name in AMOUNTS if name not in RESERVED)
 
 
 class Status(StrEnum):

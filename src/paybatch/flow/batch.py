@@ -19,6 +19,7 @@ from paybatch.flow.intake.accept import Advance
 from paybatch.flow.intake.receive import Request
 from paybatch.flow.jobs import defer_work
 from paybatch.flow.place import Place, find_place
+from paybatch.flow.sending.recover import recover
 from paybatch.flow.summary import summarize
 from paybatch.store import batches, directory
 from paybatch.store.batches import Batch
@@ -81,12 +82,18 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
     listener.began("work")
     if batch.state == BatchState.READY:
         batch = approve(engine, batch)
-    while batch.state == BatchState.RUNNING:
-        working.work(engine, batch, place, listener.settled)
-        working.finish(engine, batch_id)
+    patient_until = time.monotonic() + engine.settings.patience_seconds
+    while batch.state in {BatchState.RUNNING, BatchState.WAITING}:
+        if batch.state == BatchState.WAITING:
+            if time.monotonic() > patient_until:
+                break  # a worker, or a later resume, asks again when the time has come
+            recover(engine)
+        else:
+            working.work(engine, batch, place, listener.settled)
+            working.finish(engine, batch_id)
         batch = load_batch(engine, batch_id)
-        if batch.state == BatchState.RUNNING:
-            time.sleep(OTHERS_SECONDS)  # another worker still has a chunk
+        if batch.state in {BatchState.RUNNING, BatchState.WAITING}:
+            time.sleep(OTHERS_SECONDS)  # another worker still has a chunk, or it is too early
     done = control.calm(engine, batch_id)
     with suppress(BlobsError, DatabaseBusyError):  # what others left is no fault of this batch
         sweep.drop_uploads(engine)

@@ -1,16 +1,21 @@
 """Control: pause, cancel or refuse a batch. Nothing new begins; what is under way finishes."""
 
+import time
+
 import polars as pl
 
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine, load_batch, move
 from paybatch.flow.foresee import REFUSED
 from paybatch.flow.intake import receive
-from paybatch.flow.tallies import left_queue, tally
+from paybatch.flow.sending.left import abandon, unclaimed_rows
+from paybatch.flow.tallies import left, tally
 from paybatch.flow.working.rounds import claimed
 from paybatch.flow.working.settle import ended
-from paybatch.store import batches, directory, operations
+from paybatch.store import batches, chunks, directory, operations
 from paybatch.store.batches import Batch
+
+CALLS_SECONDS = 0.1
 
 
 class NotNowError(Exception):
@@ -59,11 +64,26 @@ def calm(engine: Engine, batch_id: int) -> Batch:
     state = load_batch(engine, batch_id).state
     if state == BatchState.PAUSING:
         with engine.database.transaction() as connection:
-            batches.wait_for_chunks(connection, batch_id)
+            chunks.wait_for_chunks(connection, batch_id)
+        _await_calls(engine, batch_id)
+        with engine.database.transaction() as connection:
             batches.move_batch(connection, batch_id, BatchState.PAUSED, engine.clock())
     if state == BatchState.CANCELLING:
         _cancel_rest(engine, batch_id)
     return load_batch(engine, batch_id)
+
+
+def _await_calls(engine: Engine, batch_id: int) -> None:
+    """Wait until no call of a batch is under way; what a dead worker left is unknown from here."""
+    while True:
+        with engine.database.transaction() as connection:
+            now = engine.clock()
+            if not chunks.is_sending(connection, batch_id, now):
+                for chunk in chunks.lost_chunks(connection, batch_id, now):
+                    abandon(engine, connection, batch_id, chunk)
+                    chunks.cancel_chunk(connection, batch_id, chunk.number, "loaded")
+                return
+        time.sleep(CALLS_SECONDS)
 
 
 def _cancel_rest(engine: Engine, batch_id: int) -> None:
@@ -72,8 +92,11 @@ def _cancel_rest(engine: Engine, batch_id: int) -> None:
         batch = load_batch(engine, batch_id)
         if batch.state != BatchState.CANCELLING:
             return  # another process was faster
+        _await_calls(engine, batch_id)
         cancel_rows(engine, batch)
         with engine.database.transaction() as connection:
+            if chunks.progress(connection, batch_id).waiting:
+                return  # something is unknown: it is cancelled when that is known
             sent = batches.has_sent(connection, batch_id)
             now = engine.clock()
             batches.move_batch(connection, batch_id, BatchState.CANCELLED, now, holds_content=sent)
@@ -100,18 +123,22 @@ def cancel_rows(engine: Engine, batch: Batch, refused: pl.DataFrame | None = Non
 
     Those of ``refused`` (``line, reason, message``) become rejected: they are why it is cancelled.
     """
+    beyond = -1
     while True:
         with engine.database.transaction() as connection:
-            chunk = batches.loaded_chunk(connection, batch.id)
+            chunk = chunks.loaded_chunk(connection, batch.id, beyond)
             if chunk is None:
                 return
-            rows = claimed(connection, batch, chunk)
+            beyond = chunk.number
+            rows = unclaimed_rows(connection, batch.id, chunk, claimed(connection, batch, chunk))
             if not rows.is_empty():
                 gone = _ended_unsent(batch, rows, refused)
                 operations.copy_outcomes(connection, ended(gone, engine.clock()))
-                operations.insert_tallies(connection, batch.id, left_queue(rows))
+                operations.insert_tallies(connection, batch.id, left(rows))
                 operations.insert_tallies(connection, batch.id, tally(gone))
-            batches.cancel_chunk(connection, batch.id, chunk.number)
+            is_open = chunks.in_doubt(connection, batch.id, chunk)
+            state = "waiting" if is_open else "cancelled"
+            chunks.cancel_chunk(connection, batch.id, chunk.number, state)
 
 
 def _ended_unsent(batch: Batch, rows: pl.DataFrame, refused: pl.DataFrame | None) -> pl.DataFrame:

@@ -15,8 +15,9 @@ from paybatch.flow.working.claim import Book
 from paybatch.flow.working.details import with_details
 from paybatch.flow.working.enrolling import wallets_of
 from paybatch.flow.working.rounds import claimed, in_rounds, locked
-from paybatch.store import batches, operations
-from paybatch.store.batches import Batch, Chunk
+from paybatch.store import operations
+from paybatch.store.batches import Batch
+from paybatch.store.chunks import Chunk, list_chunks
 
 JUDGED = {
     "line": pl.Int64,
@@ -69,7 +70,7 @@ def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:
         return pl.DataFrame(schema=REFUSED)
     found = []
     with engine.database.transaction() as connection:
-        chunks = batches.list_chunks(connection, batch.id)
+        chunks = list_chunks(connection, batch.id)
     # Refused and counted before a crash: those that are not loaded any more.
     for parts in _families([chunk for chunk in chunks if chunk.state == "loaded"]):
         with engine.database.transaction() as connection:

@@ -14,8 +14,9 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.kind import Subject
-from paybatch.store import batches, operations, phases
-from paybatch.store.batches import Batch, Chunk
+from paybatch.store import operations, phases
+from paybatch.store.batches import Batch
+from paybatch.store.chunks import Chunk, cut_chunk, insert_chunk
 from paybatch.store.database import Connection, Row
 from paybatch.store.phases import Rules
 
@@ -39,34 +40,49 @@ def in_line() -> tuple[str, ...]:
 
 
 def cut(
-    connection: Connection[Row], batch: Batch, chunks: list[Chunk], merchants: list[int]
+    connection: Connection[Row],
+    batch: Batch,
+    chunks: list[Chunk],
+    merchants: list[int],
+    *,
+    rows_max: int | None,
 ) -> list[int]:
-    """Cut the range chunks of an accepted batch into phases.
+    """Cut the range chunks of an accepted batch into phases, and into parts of so many lines.
 
     Gives the lines with which phases begin, but for the first; none where it is done already.
     """
-    if any(chunk.phase for chunk in chunks):
-        return []
-    if not phases.has_kinds(connection, batch.id, barriers()):
-        return []
     ranges = [chunk for chunk in chunks if chunk.kind == "range"]
-    ids = operations.id_range(batch.id, ranges[0].first_line, ranges[-1].last_line)
-    firsts = sorted(chunk.first_line for chunk in ranges)
-    rules = Rules(barriers(), alone=alone(), in_line=in_line(), chunk_starts=firsts)
-    starts = phases.starts(connection, merchants, ids, rules)
-    if not starts:
+    if not ranges or any(chunk.phase for chunk in chunks):
         return []
-    lines = sorted({*starts, *(chunk.first_line for chunk in ranges)})
+    ids = operations.id_range(batch.id, ranges[0].first_line, ranges[-1].last_line)
+    firsts = {chunk.first_line for chunk in ranges}
+    cuts = {line for chunk in ranges for line in _cuts(chunk, rows_max)}
+    starts: list[int] = []
+    if phases.has_kinds(connection, batch.id, barriers()):
+        chunk_starts = sorted(firsts | cuts)
+        rules = Rules(barriers(), alone=alone(), in_line=in_line(), chunk_starts=chunk_starts)
+        starts = phases.starts(connection, merchants, ids, rules)
+    if not starts and not cuts:
+        return []
+    lines = sorted({*starts, *cuts, *firsts})
     counts = phases.rows_of_parts(connection, merchants, ids, lines)
     number = max(chunk.number for chunk in chunks)
     for place, part in _parts(ranges, lines, starts):
         sized = replace(part, row_count=counts.get(place, 0))
         if part.first_line in firsts:
-            batches.cut_chunk(connection, batch.id, sized)
+            cut_chunk(connection, batch.id, sized)
             continue
         number += 1
-        batches.insert_chunk(connection, batch.id, replace(sized, number=number, rejected_count=0))
+        insert_chunk(connection, batch.id, replace(sized, number=number, rejected_count=0))
     return starts
+
+
+def _cuts(chunk: Chunk, rows_max: int | None) -> range:
+    """Give the lines at which a chunk is cut so that no part has more lines than this."""
+    first = chunk.first_line
+    if rows_max is None or chunk.last_line - first < rows_max:
+        return range(0)
+    return range(first, chunk.last_line + 1, rows_max)
 
 
 def phase_of(starts: Sequence[int], line: int) -> int:

@@ -1,5 +1,6 @@
 """Where rows belong: the merchants that a sender may act for, and their gates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -54,6 +55,11 @@ class Place:
                 "cvv_required": pl.Boolean,
             },
         )
+
+    @cached_property
+    def has_outside(self) -> bool:
+        """Whether any of the gates has a processor that is really outside."""
+        return not all(self.connector(gate.id).inline for gate in self.gates)
 
     @cached_property
     def gate_rows(self) -> dict[int, pl.DataFrame]:
@@ -131,6 +137,13 @@ def find_place(
         merchants = directory.merchants_of_sender(connection, sender_id)
         gates = directory.gates_of_merchants(connection, list(merchants.values()))
     return _with_defaults(sender_id, sender, merchants, gates, merchant=merchant, gate=gate)
+
+
+def place_of_merchants(engine: Engine, merchant_ids: Sequence[int]) -> Place:
+    """Give a place with the gates of merchants, for work that belongs to no sender."""
+    with engine.database.transaction() as connection:
+        gates = directory.gates_of_merchants(connection, list(merchant_ids))
+    return Place(0, "", {}, tuple(gates), 0, 0)
 
 
 def refreshed(connection: Connection[Row], place: Place) -> Place:

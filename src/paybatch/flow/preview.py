@@ -18,7 +18,7 @@ from paybatch.flow.foresee import JUDGED, REFUSED, judged_in
 from paybatch.flow.intake.check import Checked, check
 from paybatch.flow.intake.receive import Counted, Request, open_file, unpacked
 from paybatch.flow.place import Place
-from paybatch.flow.tallies import left_queue, tally
+from paybatch.flow.tallies import left, tally
 from paybatch.flow.working import details
 from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.claim import Book, acting
@@ -107,7 +107,7 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
         refused = judged.filter(pl.col("state") == "rejected").select_seq(list(REFUSED))
         found.refused_count = refused.height
         found.refused = refused.head(LISTED).to_dicts()
-        totals += [left_queue(_acting(each)) for each in kept]
+        totals += [left(_acting(each)) for each in kept]
         totals += [_judged_totals(each) for each in judged.iter_slices(SUMMED_ROWS)]
     found.totals = _added(totals)
     found.earlier = _earlier(engine, place, counted.hasher.hexdigest())

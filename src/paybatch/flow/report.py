@@ -20,8 +20,9 @@ from paybatch.domain.report import CELL
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.texts import from_text
-from paybatch.store import batches, operations
-from paybatch.store.batches import Batch, Chunk
+from paybatch.store import operations
+from paybatch.store.batches import Batch
+from paybatch.store.chunks import Chunk, list_chunks
 from paybatch.store.public_ids import Shape
 
 ROWS_AT_ONCE = 25_000
@@ -74,7 +75,7 @@ def _in_order(
 
 def _parts(reporting: Reporting) -> Iterator[Callable[[], tuple[bytes, int]]]:
     with reporting.engine.database.transaction() as connection:
-        chunks = batches.list_chunks(connection, reporting.batch.id)
+        chunks = list_chunks(connection, reporting.batch.id)
     for chunk in chunks:
         if chunk.kind == "range":
             for first in range(chunk.first_line, chunk.last_line + 1, ROWS_AT_ONCE):

@@ -6,7 +6,7 @@ from typing import Any
 
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine
-from paybatch.flow.work import FAULTS
+from paybatch.flow.sending.flight import FAULTS
 from paybatch.store import operations
 from paybatch.store.batches import Batch
 

@@ -7,17 +7,22 @@ from paybatch.domain.money import currency_exponents
 _KEYS = ("kind", "state", "reason", "currency")
 
 
-def left_queue(rows: pl.DataFrame) -> pl.DataFrame:
-    """Take rows off the queued ones: negative counts of ``kind, currency, requested_minor``."""
-    counted = tally(
+def came(rows: pl.DataFrame, state: str) -> pl.DataFrame:
+    """Count rows (``kind, currency, requested_minor``) that are in a state from now on."""
+    return tally(
         rows.select_seq(
             "kind",
             "currency",
-            state=pl.lit("queued"),
+            state=pl.lit(state),
             reason=pl.lit(None, pl.String),
             amount_minor="requested_minor",
         )
     )
+
+
+def left(rows: pl.DataFrame, state: str = "queued") -> pl.DataFrame:
+    """Take rows off those in a state: negative counts."""
+    counted = came(rows, state)
     return counted.with_columns_seq(-pl.col("row_count").cast(pl.Int64), -pl.col("requested_minor"))
 
 

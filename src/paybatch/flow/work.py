@@ -1,9 +1,11 @@
 """Work: chunks of a released batch go through claim, send and settle.
 
-With an inline connector the three share one transaction, which also takes the chunk: whatever is
-killed when, a chunk is settled wholly or not at all.
+Where every connector is inline the three share one transaction, which also takes the chunk:
+whatever is killed when, a chunk is settled wholly or not at all. Where calls leave the house the
+transaction ends with their attempts, and the worker has the chunk until their replies are settled.
 """
 
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,20 +13,28 @@ from threading import Event
 
 import polars as pl
 
+from paybatch.domain.connector import AWAITED, Result
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine, move
 from paybatch.flow.intake import receive
 from paybatch.flow.intake.accept import Advance
 from paybatch.flow.place import Place, refreshed
-from paybatch.flow.tallies import left_queue, tally
-from paybatch.flow.working.rounds import Work, claimed, settle_rounds
+from paybatch.flow.sending.awaited import awaited_of, keep
+from paybatch.flow.sending.flight import FAULTS, Flight, LostError, timeout_seconds
+from paybatch.flow.sending.landing import deadline
+from paybatch.flow.sending.left import abandon, open_rows
+from paybatch.flow.tallies import came, left, tally
+from paybatch.flow.working.rounds import Work, claimed, drop_cvvs, settle_rounds
+from paybatch.flow.working.sender import Sender
 from paybatch.flow.working.settle import Settled, store
-from paybatch.store import batches, operations
+from paybatch.store import batches, chunks, operations
 from paybatch.store.batches import Batch
+from paybatch.store.chunks import Chunk
 from paybatch.store.database import Connection, Row
 
 PHASE_SECONDS = 0.02
-FAULTS = ["rejected", "declined", "failed"]
+HOLDER_BITS = 62
+FLIGHTS = 2  # for each thread: while one waits for its last replies the other sends
 
 
 def work(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
@@ -32,10 +42,12 @@ def work(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
     key = None
     if batch.wrapped_key is not None:
         key = engine.keys.unwrap(batch.wrapped_key, receive.blob_name(batch.id))
-    shared = Work(engine=engine, batch=batch, place=place, key=key)
-    threads = engine.settings.threads
+    holder = secrets.randbits(HOLDER_BITS)
+    shared = Work(engine=engine, batch=batch, place=place, key=key, holder=holder)
+    threads = engine.settings.threads * (FLIGHTS if place.has_outside else 1)
     stopped = Event()
-    with ThreadPoolExecutor(threads) as pool:
+    with engine.database.session() as session, ThreadPoolExecutor(threads) as pool:
+        chunks.hold_as_worker(session, holder)
         try:
             for each in [
                 pool.submit(_work_chunks, shared, advance, stopped) for _ in range(threads)
@@ -43,6 +55,8 @@ def work(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
                 each.result()
         finally:
             stopped.set()  # one failed, or a person interrupts: the others end after their chunk
+            pool.shutdown()
+            chunks.leave_as_worker(session, holder)
 
 
 def _work_chunks(work: Work, advance: Advance, stopped: Event) -> None:
@@ -60,9 +74,9 @@ def _work_chunks(work: Work, advance: Advance, stopped: Event) -> None:
 
 
 def _waits(work: Work) -> bool:
-    """Tell whether there are chunks that wait for those of a lower phase."""
+    """Tell whether there are chunks that wait for those of a lower phase, or for their replies."""
     with work.engine.database.transaction() as connection:
-        return batches.has_later_phase(connection, work.batch.id)
+        return chunks.has_later_phase(connection, work.batch.id)
 
 
 def _must_stop(work: Work) -> bool:
@@ -71,30 +85,88 @@ def _must_stop(work: Work) -> bool:
     if policy != "stop-after":
         return False
     with work.engine.database.transaction() as connection:
-        left, _, faults = batches.progress(connection, work.batch.id)
-    return left > 0 and faults >= int(limit)
+        progress = chunks.progress(connection, work.batch.id)
+    return progress.open > 0 and progress.faults >= int(limit)
 
 
 def work_chunk(work: Work) -> int | None:
-    """Take and settle one ready chunk in one transaction; give its rows, None = none is ready."""
+    """Take and settle one ready chunk; give the rows that it claimed, None = no chunk is ready."""
     with work.engine.database.transaction() as connection:
-        chunk = batches.take_chunk(connection, work.batch.id)
+        chunk = chunks.take_chunk(connection, work.batch.id, work.engine.clock())
         if chunk is None:
             return None
         if chunk.phase:  # a row of the batch may have closed the day of a gate
             work = replace(work, place=refreshed(connection, work.place))
-        rows = claimed(connection, work.batch, chunk)
-        settled = settle_rounds(work, connection, chunk, rows)
-        faults = 0
-        if settled:
-            counted = _counted(settled)
-            store(work.engine, connection, settled)
-            _store_errors(connection, work.batch.id, settled)
-            operations.insert_tallies(connection, work.batch.id, left_queue(rows))
-            operations.insert_tallies(connection, work.batch.id, tally(counted))
-            faults = counted.filter(pl.col("state").is_in(FAULTS)).height
-        batches.finish_chunk(connection, work.batch.id, chunk.number, faults)
-    return rows.height
+        rows, flight = _begun(work, connection, chunk)
+    if flight is not None:
+        try:
+            flight.fly()
+        except LostError:
+            return 0  # another worker goes on with it
+    return rows
+
+
+def _begun(work: Work, connection: Connection[Row], chunk: Chunk) -> tuple[int, Flight | None]:
+    """Claim the rows of a chunk, and settle those of them that need no outside answer.
+
+    Gives the rows that were claimed, and the calls that go out when the transaction is committed.
+    """
+    if chunk.state == "sending":
+        abandon(work.engine, connection, work.batch.id, chunk)
+    rows = claimed(connection, work.batch, chunk)
+    left_over = open_rows(connection, work.batch.id, chunk, rows)
+    settled = settle_rounds(work, connection, chunk, left_over)
+    awaited = awaited_of(settled)
+    faults = _stored(work, connection, settled, left_over)
+    done = sum(each.outcomes.height for each in settled)
+    has_followers = done + awaited.height < left_over.height
+    if not awaited.is_empty():
+        awaited = _kept(work, connection, chunk, awaited)
+    if awaited.is_empty():
+        is_waiting = has_followers or chunks.in_doubt(connection, work.batch.id, chunk)
+        state = "waiting" if is_waiting else "done"
+        if work.place.has_outside and state == "done":
+            drop_cvvs(work, connection, rows)
+        chunks.finish_chunk(connection, work.batch.id, chunk.number, faults, state)
+        return done, None
+    now = work.engine.clock()
+    until = deadline(now, timeout_seconds(work, awaited))
+    lease = chunks.lease_chunk(connection, work.batch.id, chunk.number, work.holder, until)
+    if faults:
+        chunks.hold_chunk(connection, lease, now, deadline_at=until, fault_count=faults)
+    return done + awaited.height, Flight(work, lease, awaited, has_followers)
+
+
+def _stored(
+    work: Work, connection: Connection[Row], settled: list[Settled], rows: pl.DataFrame
+) -> int:
+    """Store what rounds settled, and count it; give the faults that stop-after counts."""
+    ended = [each for each in settled if not each.outcomes.is_empty()]
+    if not ended:
+        return 0
+    counted = _counted(ended)
+    store(work.engine, connection, ended)
+    _store_errors(connection, work.batch.id, ended)
+    ids = pl.concat([each.outcomes.select_seq("id") for each in ended])
+    gone = rows if ids.height == rows.height else rows.join(ids, on="id", how="semi")
+    operations.insert_tallies(connection, work.batch.id, left(gone))
+    operations.insert_tallies(connection, work.batch.id, tally(counted))
+    return counted.filter(pl.col("state").is_in(FAULTS)).height
+
+
+def _kept(
+    work: Work, connection: Connection[Row], chunk: Chunk, awaited: pl.DataFrame
+) -> pl.DataFrame:
+    """Store calls that have no outcome yet; give those that go out."""
+    now = work.engine.clock()
+    calls = Sender(work.engine, work.place).prepared(awaited)
+    keep(connection, work.place, calls, chunk_number=chunk.number, now=now, until=now)
+    operations.insert_tallies(connection, work.batch.id, left(calls))
+    for state in sorted(AWAITED):
+        own = calls.filter(pl.col("result") == state)
+        if not own.is_empty():
+            operations.insert_tallies(connection, work.batch.id, came(own, state))
+    return calls.filter(pl.col("result") == Result.SENDING.value).drop("result")
 
 
 def _store_errors(connection: Connection[Row], batch_id: int, settled: list[Settled]) -> None:
@@ -116,7 +188,9 @@ def _counted(settled: list[Settled]) -> pl.DataFrame:
 
 
 def finish(engine: Engine, batch_id: int) -> None:
-    """Complete a batch that has no chunk left."""
+    """Complete a batch that has no chunk left; one with only unknown rows left waits."""
     with engine.database.transaction() as connection:
-        if batches.progress(connection, batch_id)[0] == 0:
-            batches.move_batch(connection, batch_id, BatchState.COMPLETED, engine.clock())
+        progress = chunks.progress(connection, batch_id)
+        if progress.open == 0:
+            target = BatchState.WAITING if progress.waiting else BatchState.COMPLETED
+            batches.move_batch(connection, batch_id, target, engine.clock())

@@ -18,6 +18,7 @@ from paybatch.flow import batch as batches
 from paybatch.flow import clock, sweep
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.jobs import QUEUE, WORK
+from paybatch.flow.sending.recover import recover
 from paybatch.store import batches as stored
 from paybatch.store import ledger, operations
 from paybatch.store.database import DatabaseGoneError
@@ -80,6 +81,7 @@ def take_on_left(engine: Engine) -> None:
         waiting = stored.unfinished(connection)
     for batch_id in waiting:
         _try(f"batch {_name(engine, batch_id)}", partial(take_on, engine, batch_id))
+    _try("unknown", lambda: recover(engine))
     _on_time(engine, clock.due_work)
     _try("uploads", lambda: sweep.drop_uploads(engine))
     _try("ledger", lambda: _fold(engine))

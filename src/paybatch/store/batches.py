@@ -16,7 +16,6 @@ from paybatch.store.database import Row
 from paybatch.store.statements import statements
 
 _SQL = statements("batch")
-_CHUNK = statements("chunk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,22 +45,6 @@ class Batch:
     created_at: datetime
     released_at: datetime | None
     finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chunk:
-    """A part of a batch that is claimed and settled at once."""
-
-    number: int
-    kind: str
-    first_line: int
-    last_line: int
-    merchant_ids: list[int]
-    phase: int = 0
-    attempt: int = 0
-    state: str = "loaded"
-    row_count: int = 0
-    rejected_count: int = 0
 
 
 def next_number(connection: Connection[Row]) -> int:
@@ -112,9 +95,11 @@ def move_batch(
     *,
     refusal: str | None = None,
     holds_content: bool = True,
+    only: str | None = None,
 ) -> bool:
     """Move a batch along an arrow of its lifecycle; False when no arrow leads there from here.
 
+    ``only`` names the one state that it may leave.
     With a final state go its data key and its secrets: whoever is killed when, they are not left.
     """
     is_final = target in BATCH_FINAL
@@ -122,7 +107,7 @@ def move_batch(
         "id": batch_id,
         "state": target.value,
         "is_final": is_final,
-        "sources": states_before(target),
+        "sources": [each for each in states_before(target) if only in {None, each}],
         "at": at,
         "refusal": refusal,
         "holds_content": holds_content,
@@ -189,91 +174,3 @@ def has_sent(connection: Connection[Row], batch_id: int) -> bool:
 def unfinished(connection: Connection[Row]) -> list[int]:
     """List the batches that have work, oldest first."""
     return [int(row[0]) for row in connection.execute(_SQL["unfinished"]).fetchall()]
-
-
-def insert_chunk(connection: Connection[Row], batch_id: int, chunk: Chunk) -> None:
-    """Note that a block of lines is stored.
-
-    Raises:
-        ConstraintError: ``chunk_pkey``: the block is stored already.
-    """
-    parameters = {
-        "batch_id": batch_id,
-        "number": chunk.number,
-        "kind": chunk.kind,
-        "first_line": chunk.first_line,
-        "last_line": chunk.last_line,
-        "merchant_ids": chunk.merchant_ids,
-        "phase": chunk.phase,
-        "row_count": chunk.row_count,
-        "rejected_count": chunk.rejected_count,
-    }
-    connection.execute(_CHUNK["insert_chunk"], parameters)
-
-
-def cut_chunk(connection: Connection[Row], batch_id: int, chunk: Chunk) -> None:
-    """Leave a chunk the lines up to ``last_line``, in its phase; it is not worked yet."""
-    parameters = {
-        "batch_id": batch_id,
-        "number": chunk.number,
-        "last_line": chunk.last_line,
-        "phase": chunk.phase,
-        "row_count": chunk.row_count,
-    }
-    connection.execute(_CHUNK["cut_chunk"], parameters)
-
-
-def _chunks(connection: Connection[Row], name: str, parameters: Mapping[str, Any]) -> list[Chunk]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return [Chunk(**row) for row in cursor.execute(_CHUNK[name], parameters).fetchall()]
-
-
-def list_chunks(connection: Connection[Row], batch_id: int) -> list[Chunk]:
-    """List the chunks of a batch: the ranges by their lines, then the ordered ones."""
-    return _chunks(connection, "list_chunks", {"batch_id": batch_id})
-
-
-def take_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
-    """Take a ready chunk of a running batch; others skip it until this transaction ends.
-
-    The statement may have begun before a pause was told, so the state is looked at again when the
-    chunk is held: from then on whoever pauses waits for it.
-    """
-    found = _chunks(connection, "take_chunk", {"batch_id": batch_id})
-    is_running = found and state_of(connection, batch_id) == BatchState.RUNNING
-    return found[0] if is_running else None
-
-
-def has_later_phase(connection: Connection[Row], batch_id: int) -> bool:
-    """Tell whether a running batch has chunks that wait for those that others work now."""
-    row = connection.execute(_CHUNK["has_later_phase"], {"batch_id": batch_id}).fetchone()
-    return bool(row and row[0])
-
-
-def wait_for_chunks(connection: Connection[Row], batch_id: int) -> None:
-    """Wait until no worker holds a chunk of the batch."""
-    connection.execute(_CHUNK["wait_for_chunks"], {"batch_id": batch_id})
-
-
-def loaded_chunk(connection: Connection[Row], batch_id: int) -> Chunk | None:
-    """Take a chunk that is not worked yet, whatever the batch's state; waits for its worker."""
-    found = _chunks(connection, "loaded_chunk", {"batch_id": batch_id})
-    return found[0] if found else None
-
-
-def finish_chunk(connection: Connection[Row], batch_id: int, number: int, fault_count: int) -> bool:
-    """Mark a chunk settled; False when it was not open any more."""
-    parameters = {"batch_id": batch_id, "number": number, "fault_count": fault_count}
-    return connection.execute(_CHUNK["finish_chunk"], parameters).fetchone() is not None
-
-
-def cancel_chunk(connection: Connection[Row], batch_id: int, number: int) -> None:
-    """Mark a chunk cancelled."""
-    connection.execute(_CHUNK["cancel_chunk"], {"batch_id": batch_id, "number": number})
-
-
-def progress(connection: Connection[Row], batch_id: int) -> tuple[int, int, int]:
-    """Give (chunks not worked, chunks in all, faults so far)."""
-    row = connection.execute(_CHUNK["progress"], {"batch_id": batch_id}).fetchone()
-    assert row is not None
-    return int(row[0]), int(row[1]), int(row[2])

@@ -94,7 +94,8 @@ COPY (
         encode(uuid_send(o.number_id), 'hex'), o.brand, o.masked, o.expiry, o.account_type,
         o.sec_code, o.tax_minor, o.surcharge_minor, o.tip_minor, o.shipping_minor, o.accepted,
         extract(EPOCH FROM o.created_at)::bigint,
-        u.state, u.reason, u.message, u.payment_id, u.status, u.approved_minor, u.response,
+        coalesce(u.state, replace(a.state, 'person', 'unknown')),
+        u.reason, u.message, u.payment_id, u.status, u.approved_minor, u.response,
         u.processor_code, u.processor_text, u.approval_code, u.avs_result, u.cvv_result,
         u.scheme_transaction_id, extract(EPOCH FROM u.settled_at)::bigint,
         t.cells
@@ -104,6 +105,11 @@ COPY (
             o.merchant_id = u.merchant_id AND o.id = u.id
             AND u.merchant_id = ANY(%(merchant_ids)s)
             AND u.id BETWEEN %(first_id)s AND %(last_id)s
+    LEFT JOIN attempt AS a
+        ON
+            o.merchant_id = a.merchant_id AND o.id = a.operation_id
+            AND a.merchant_id = ANY(%(merchant_ids)s)
+            AND a.operation_id BETWEEN %(first_id)s AND %(last_id)s
     LEFT JOIN row_text AS t
         ON
             o.line = t.line AND t.batch_id = %(batch_id)s

@@ -85,6 +85,26 @@ WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
 -- Drops the table of changes: the transaction goes on with others.
 DROP TABLE IF EXISTS amount_change;
 
+-- name: reserve
+-- What calls that have no answer yet may take from their payments; negative = they were answered.
+UPDATE payment AS p SET
+    reserved_capture = p.reserved_capture + w.capture,
+    reserved_void = p.reserved_void + w.void,
+    reserved_refund = p.reserved_refund + w.refund
+FROM
+    unnest(
+        %(merchant_ids)s::integer [], %(payment_ids)s::bigint [],
+        %(reserved_capture)s::bigint [], %(reserved_void)s::bigint [],
+        %(reserved_refund)s::bigint []
+    ) AS w (merchant_id, id, capture, void, refund)
+WHERE p.merchant_id = w.merchant_id AND p.id = w.id;
+
+-- name: drop_pending
+-- Payments whose call never left the house are as if they had not been made.
+DELETE FROM payment AS p
+USING unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
+WHERE p.merchant_id = w.merchant_id AND p.id = w.id AND p.state = 'pending';
+
 -- name: get_payment
 -- One payment with what was asked for when it was made.
 SELECT

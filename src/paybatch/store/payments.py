@@ -7,7 +7,7 @@ import polars as pl
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from paybatch.domain.payment import AMOUNTS, CHANGEABLE
+from paybatch.domain.payment import AMOUNTS, CHANGEABLE, RESERVED
 from paybatch.store.database import Row, copy_in, copy_out
 from paybatch.store.statements import statements
 
@@ -98,6 +98,29 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
 def forget_changes(connection: Connection[Row]) -> None:
     """Forget the changes that were applied in this transaction, before others are."""
     connection.execute(_SQL["forget_changes"])
+
+
+def drop_pending(connection: Connection[Row], keys: pl.DataFrame) -> None:
+    """Drop the payments (``merchant_id, payment_id``) that calls were to make and never left."""
+    connection.execute(_SQL["drop_pending"], _listed(keys))
+
+
+def reserve(connection: Connection[Row], amounts: pl.DataFrame) -> None:
+    """Add to what is reserved of payments: ``merchant_id, payment_id`` and ``RESERVED``.
+
+    One row a payment, which is locked.
+
+    Raises:
+        ConstraintError: More would be reserved than there is.
+    """
+    if amounts.is_empty():
+        return
+    parameters = {
+        "merchant_ids": amounts["merchant_id"].to_list(),
+        "payment_ids": amounts["payment_id"].to_list(),
+        **{name: amounts[name].to_list() for name in RESERVED},
+    }
+    connection.execute(_SQL["reserve"], parameters)
 
 
 def get_payment(

@@ -32,7 +32,8 @@ from paybatch.flow.place import Place
 from paybatch.flow.tallies import tally
 from paybatch.flow.texts import Layout, broken_to_text, lay_out, to_text
 from paybatch.store import batches, numbers, operations, subjects
-from paybatch.store.batches import Batch, Chunk
+from paybatch.store.batches import Batch
+from paybatch.store.chunks import Chunk, insert_chunk, list_chunks
 from paybatch.store.database import Connection, ConstraintError, Row
 from paybatch.store.keys import DataKey
 from paybatch.store.subjects import Modes
@@ -67,6 +68,12 @@ def chunk_rows(engine: Engine, policy: str) -> int:
     """Give how many rows are loaded and claimed at once: few when the batch may stop early."""
     settings = engine.settings
     return settings.stop_chunk_rows if policy.startswith("stop-after") else settings.chunk_rows
+
+
+def claim_rows(place: Place) -> int | None:
+    """Give how many calls may be in doubt at once; None = every connector is inline."""
+    connectors = [place.connector(gate.id) for gate in place.gates]
+    return min((each.claim_rows for each in connectors if not each.inline), default=None)
 
 
 def accept(
@@ -106,7 +113,7 @@ def _told(pieces: Iterator[bytes], read: Advance) -> Iterator[bytes]:
 def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
     """Load blocks in threads; no more are under way than there are threads, so memory is bound."""
     with load.engine.database.transaction() as connection:
-        stored = batches.list_chunks(connection, load.batch.id)
+        stored = list_chunks(connection, load.batch.id)
     done = {chunk.number: chunk for chunk in stored if chunk.kind == "range"}
     threads = load.engine.settings.threads
     waiting: set[Future[int]] = set()
@@ -207,7 +214,7 @@ def _store(
         row_count=rows.height,
         rejected_count=refused.filter(pl.col("state") == "rejected").height,
     )
-    batches.insert_chunk(connection, batch_id, chunk)
+    insert_chunk(connection, batch_id, chunk)
     operations.copy_operations(connection, rows)
     day = load.now.date().isoformat()
     operations.copy_row_texts(
@@ -254,18 +261,19 @@ def _counted(rows: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
 def _finish(engine: Engine, batch: Batch, place: Place) -> None:
     """Cut the file into phases, resolve what rows act on, and count the rows."""
     with engine.database.transaction() as connection:
-        chunks = batches.list_chunks(connection, batch.id)
+        chunks = list_chunks(connection, batch.id)
         merchants = sorted({each for chunk in chunks for each in chunk.merchant_ids})
         lines = (0, max((chunk.last_line for chunk in chunks), default=0))
         ids = operations.id_range(batch.id, *lines)
         rows = sum(chunk.row_count for chunk in chunks if chunk.kind == "range")
-        starts = phases.cut(connection, batch, chunks, merchants)
-        chunks = batches.list_chunks(connection, batch.id) if starts else chunks
+        rows_max = claim_rows(place)
+        starts = phases.cut(connection, batch, chunks, merchants, rows_max=rows_max)
+        chunks = list_chunks(connection, batch.id)
         acts = subjects.has_subjects(connection, merchants, ids)
         if acts and not batch.has_subjects:  # otherwise: done before a crash
             first = max(chunk.number for chunk in chunks) + 1  # an empty block has no chunk
-            rows_max = min(ORDERED_CHUNK_ROWS, chunk_rows(engine, batch.policy))
-            order = _Order(place.modes, first, rows_max, starts)
+            most = min(ORDERED_CHUNK_ROWS, chunk_rows(engine, batch.policy))
+            order = _Order(place.modes, first, min(most, rows_max or most), starts)
             _order(connection, batch.id, merchants, ids, order)
         batches.set_accepted(connection, batch.id, row_count=rows, has_subjects=acts)
 
@@ -312,4 +320,4 @@ def _order(
             phase=phases.phase_of(order.starts, line),
             row_count=each["row_count"],
         )
-        batches.insert_chunk(connection, batch_id, chunk)
+        insert_chunk(connection, batch_id, chunk)

@@ -205,7 +205,7 @@ def _answer(row: dict[str, Any], own: dict[str, Any], first: str, origin: Origin
     reason = None
     if not row["is_same"]:
         reason = Reason.KEY_CONFLICT
-    elif row["state"] is None and first_number != origin.number:
+    elif row["state"] is None and (first_number != origin.number or origin.face == "call"):
         reason = Reason.KEY_RUNNING
     if reason is not None:
         message = f"column idempotency_key is {own['idempotency_key']}: {reason.sentence}"

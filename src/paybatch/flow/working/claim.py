@@ -25,6 +25,7 @@ from paybatch.flow.working.enrolling import Wallets
 from paybatch.flow.working.follow_up import judged
 from paybatch.store.payments import LOCKED
 
+_KEYS = {"merchant_id": pl.Int32(), "payment_id": pl.Int64()}
 WINDOW_ROWS = 1_024  # rows of one payment that a round looks at
 JUDGED = ("status", "act", "left", "amount_minor", "refusal")
 
@@ -67,14 +68,25 @@ class Book:
     payments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LOCKED))
     filtered: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     wallets: Wallets | None = None
+    awaited: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_KEYS))
+
+    def hold(self, calls: pl.DataFrame) -> None:
+        """Hold what calls without an outcome act on and make: rows behind them wait."""
+        made = calls.filter(makes_payment()).select_seq("merchant_id", payment_id="id")
+        acted = calls.filter(acts_on_payment()).select_seq(KEY)
+        self.awaited = pl.concat([self.awaited, acted, made]).unique()
+
+    def free(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Give the rows that wait for no call."""
+        if self.awaited.is_empty():
+            return rows
+        return rows.join(self.awaited, on=KEY, how="anti", maintain_order="left")
 
     def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Join rows with their payments and judge them."""
         joined = rows.join(self.payments, on=KEY, how="left", maintain_order="left")
         if any(_is_chained(name) for name in distinct(rows["kind"])):
-            joined = joined.with_columns_seq(_taken_over())
-            if "initiator" in joined.columns:
-                joined = joined.with_columns_seq(_in_series())
+            joined = in_series(joined.with_columns_seq(_taken_over()))
         return judged(self.place, joined)
 
     def change(self, changes: pl.DataFrame) -> None:
@@ -214,12 +226,13 @@ def _taken_over() -> list[pl.Expr]:
     ]
 
 
-@cache
-def _in_series() -> pl.Expr:
-    """Give the scheme's id: that of the earlier payment, where the merchant starts a later one."""
+def in_series(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give rows the scheme's id of the earlier payment, where the merchant starts a later one."""
+    if not {"initiator", "scheme_transaction_id"} <= set(rows.columns):
+        return rows
     own, is_later = pl.col("scheme_transaction_id"), pl.col("initiator") == "merchant"
     its = pl.when(makes_payment() & is_later).then("payment_scheme_id")
-    return pl.coalesce(own, its).alias("scheme_transaction_id")
+    return rows.with_columns_seq(scheme_transaction_id=pl.coalesce(own, its))
 
 
 def _is_chained(kind: str | None) -> bool:

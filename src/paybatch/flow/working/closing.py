@@ -17,7 +17,7 @@ from paybatch.domain.ledger import Account
 from paybatch.domain.money import decimal_text
 from paybatch.domain.reasons import Reason
 from paybatch.flow.place import Place
-from paybatch.flow.working.replies import check_inline, held
+from paybatch.flow.working.replies import held
 from paybatch.flow.working.settle import business_day
 from paybatch.store import settlements
 from paybatch.store.database import Connection, Row
@@ -42,8 +42,7 @@ _NO_MEANS = {
     **dict.fromkeys(("brand", "masked", "cvv", "test_value", "bank_code"), pl.String()),
     **dict.fromkeys(("account_type", "sec_code", "payment_test_value"), pl.String()),
     "expiry": pl.Int16(),
-    "captured_minor": pl.Int64(),
-    "payment": pl.Int64(),
+    "payment_key": pl.String(),
 }
 _MOVED = {
     "merchant_id": pl.Int32(),
@@ -185,7 +184,6 @@ def _answer(asked: _Asked, totals: Totals) -> Mapping[str, str | None]:
     connector = asked.connector
     if asked.effect.verb not in connector.verbs:
         return {**dict.fromkeys(ANSWER), "response": "approved"}
-    check_inline(connector)
     call = _call(asked, totals)
     reply = held(connector, call, connector.send(call)).row(0, named=True)
     answer = {name: reply[name] for name in ANSWER}

@@ -5,15 +5,18 @@ every call has exactly one answer, in the contract's words, and nothing above wh
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import polars as pl
+import structlog
 
-from paybatch.domain.connector import MAY_LACK, REPLY_SCHEMA, Connector, Response, Result
+from paybatch.domain.connector import MAY_LACK, REPLY_SCHEMA, Connector, Response, Result, Send
 from paybatch.domain.few import FEW_ROWS, nulls
+from paybatch.domain.masking import mask_text
 
-# An inline connector has no outside effect, so the effect of a call is known when it answers.
-RESULTS = frozenset({Result.APPROVED.value, Result.DECLINED.value, Result.FAILED.value})
+KNOWN = frozenset({Result.APPROVED.value, Result.DECLINED.value, Result.FAILED.value})
+RESULTS = KNOWN | {Result.UNKNOWN.value}
+_log = structlog.get_logger(__name__)
 
 
 class ConnectorError(Exception):
@@ -22,18 +25,6 @@ class ConnectorError(Exception):
     def __init__(self, connector: Connector, fault: str) -> None:
         super().__init__(
             f"Connector {connector.name} {fault}. Nothing of this was stored: mend the connector."
-        )
-
-
-def check_inline(connector: Connector) -> None:
-    """See that a connector has no outside effect: its calls are sent inside a transaction.
-
-    Raises:
-        ConnectorError: It has one; sent so, a crash would send its calls a second time.
-    """
-    if not connector.inline:
-        raise ConnectorError(
-            connector, "is not inline, and calls with an effect outside cannot be made yet"
         )
 
 
@@ -51,6 +42,42 @@ def held(
     _check_results(connector, table["result"])
     _check_amounts(connector, calls, table)
     return table
+
+
+def as_they_come(connector: Connector, calls: pl.DataFrame, send: Send) -> Iterator[pl.DataFrame]:
+    """Send calls outside, and give the replies in groups as they come, each call's once.
+
+    What is not an answer as the contract wants it, or none at all, is ``unknown``: money may have
+    moved, so it is asked about, and nothing is lost.
+    """
+    left = calls
+    try:
+        for table in send(calls):
+            told = _as_declared(connector, table).unique("operation", keep="none")
+            asked = left.filter(pl.col("operation").is_in(told["operation"].implode()))
+            told = asked.select_seq("operation").join(told, on="operation", maintain_order="left")
+            told = told.filter(~_pairs(asked, told).select_seq(_is_wrong()).to_series())
+            told = told.filter(pl.col("result").is_in(sorted(RESULTS)))
+            left = left.join(told, on="operation", how="anti", maintain_order="left")
+            if not told.is_empty():
+                yield told
+    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises, its calls may be done
+        said = mask_text(str(error).partition("\n")[0])
+        _log.error("no answer", connector=connector.name, error=type(error).__name__, said=said)
+    if not left.is_empty():
+        yield no_answer(left)
+
+
+def no_answer(calls: pl.DataFrame) -> pl.DataFrame:
+    """Give ``unknown`` as the reply to each of these calls."""
+    told = {
+        "operation": pl.col("operation"),
+        "result": pl.lit(Result.UNKNOWN.value),
+        "approved_minor": pl.lit(0, pl.Int64),
+    }
+    return calls.select_seq(
+        told.get(name, pl.lit(None, kind)).alias(name) for name, kind in REPLY_SCHEMA.items()
+    )
 
 
 def is_ours(calls: pl.DataFrame) -> pl.Series:
@@ -131,12 +158,7 @@ def _check_amounts(connector: Connector, calls: pl.DataFrame, replies: pl.DataFr
 
     What is not approved has no approved amount, whatever a connector says of it.
     """
-    asked = calls[["operation", "amount_minor"]]
-    told = replies[["operation", "result", "approved_minor"]]
-    if calls["operation"].equals(replies["operation"]):
-        both = asked.hstack(told.get_columns()[1:])
-    else:
-        both = asked.join(told, on="operation", maintain_order="left")
+    both = _pairs(calls, replies)
     if both.height <= FEW_ROWS:
         wrong = [row for row in both.iter_rows() if not _is_allowed(*row[1:])]
     else:
@@ -148,6 +170,15 @@ def _check_amounts(connector: Connector, calls: pl.DataFrame, replies: pl.DataFr
             f"approved {approved or 'no'} minor units where {amount} were asked for"
             + (f", and {len(wrong) - 1:,} calls more like it" if len(wrong) > 1 else ""),
         )
+
+
+def _pairs(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
+    """Give what was asked for beside what was approved, in the order of the calls."""
+    asked = calls[["operation", "amount_minor"]]
+    told = replies[["operation", "result", "approved_minor"]]
+    if calls["operation"].equals(replies["operation"]):
+        return asked.hstack(told.get_columns()[1:])
+    return asked.join(told, on="operation", maintain_order="left")
 
 
 def _is_allowed(amount: int | None, result: str, approved: int | None) -> bool:

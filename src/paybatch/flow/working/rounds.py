@@ -3,7 +3,6 @@
 The preview takes the same way, with everything approved and nothing stored.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,13 +10,12 @@ from functools import partial
 
 import polars as pl
 
-from paybatch import registry
-from paybatch.domain.few import chosen, distinct, has_any, joined, nulls
+from paybatch.domain.connector import AWAITED
+from paybatch.domain.few import has_any, without
 from paybatch.domain.reasons import Reason
-from paybatch.domain.text import filled
 from paybatch.flow import vault
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place, test_numbers
+from paybatch.flow.place import Place
 from paybatch.flow.working import filters, gates
 from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.claim import (
@@ -31,18 +29,16 @@ from paybatch.flow.working.claim import (
 )
 from paybatch.flow.working.details import with_details
 from paybatch.flow.working.enrolling import wallets_of
-from paybatch.flow.working.replies import answered_by_us, check_inline, held, is_ours
-from paybatch.flow.working.settle import Settled, refuse, settle
-from paybatch.flow.working.verdicts import judged
+from paybatch.flow.working.sender import Sender
+from paybatch.flow.working.settle import Settled, awaiting, refuse, settle
 from paybatch.store import operations, payments
-from paybatch.store.batches import Batch, Chunk
+from paybatch.store.batches import Batch
+from paybatch.store.chunks import Chunk
 from paybatch.store.database import Connection, Row
-from paybatch.store.directory import Gate
 from paybatch.store.keys import DataKey
 from paybatch.store.public_ids import Shape
 
 Send = Callable[[pl.DataFrame], pl.DataFrame]
-_ENV = "env:"  # a setting that is read from the environment, and stands in no database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +49,7 @@ class Work:
     batch: Batch
     place: Place
     key: DataKey | None
+    holder: int = 0
 
 
 def claimed(connection: Connection[Row], batch: Batch, chunk: Chunk) -> pl.DataFrame:
@@ -78,7 +75,7 @@ def settle_rounds(
     looked = {name for what, name in filters.DETAILS.items() if what in listed}
     rows = _named(work.engine, rows)
     rows = with_details(connection, work.batch, work.place, rows, looked)
-    rows = rows.with_columns_seq(cvv=_cvvs(work, connection, rows))
+    rows = rows.with_columns_seq(cvv=_cvvs(work, connection, rows, keeps=work.place.has_outside))
     now, lost = work.engine.clock(), rows.filter(_cvv_gone(work.place))
     if not lost.is_empty():
         rows = rows.join(lost, on="id", how="anti", maintain_order="left")
@@ -120,10 +117,12 @@ def in_rounds(
 def _in_rounds(
     book: Book, rows: pl.DataFrame, send: Send, now: datetime, *, is_ordered: bool
 ) -> list[Settled]:
+    """Claim, send and settle until no row is left, but for those behind a call without answer."""
     claim = claim_round if is_ordered else claim_once
     settled: list[Settled] = []
+    rows = book.free(rows)
     while not rows.is_empty():
-        turn: Round = claim(book, rows)
+        turn: Round = _one_last(book, claim(book, rows), rows) if is_ordered else claim(book, rows)
         refused = turn.refused
         if book.filtered is not None and not turn.calls.is_empty():
             turn = replace(turn, calls=book.filtered(turn.calls))
@@ -133,16 +132,54 @@ def _in_rounds(
             settled += [_refused(refuse(full, now))] if not full.is_empty() else []
         if not turn.calls.is_empty():
             replies = send(turn.calls)
-            done = settle(book.place, turn.calls, replies, now)
-            settled.append(done)
+            if has_any(replies["result"], AWAITED):
+                turn, replies, awaited = _parted(turn, replies)
+                settled.append(awaiting(awaited))
+                book.hold(awaited)
+                refused = book.free(refused)
             if is_ordered and not refused.is_empty():
                 refused = refused_in_line(book, turn, replies)
-            if is_ordered:
-                _keep_book(book, done)
+            settled += _settled(book, turn.calls, replies, now, is_ordered=is_ordered)
         if not refused.is_empty():
             settled.append(_refused(refuse(refused, now)))
-        rows = turn.later
+        rows = book.free(turn.later)
     return settled
+
+
+def _settled(
+    book: Book, calls: pl.DataFrame, replies: pl.DataFrame, now: datetime, *, is_ordered: bool
+) -> list[Settled]:
+    """Settle calls that have an outcome; what they change stands in the book for later rounds."""
+    if calls.is_empty():
+        return []
+    done = settle(book.place, calls, replies, now)
+    if is_ordered:
+        _keep_book(book, done)
+    return [done]
+
+
+def _parted(turn: Round, replies: pl.DataFrame) -> tuple[Round, pl.DataFrame, pl.DataFrame]:
+    """Set the calls apart that have no outcome yet, with their ``result``."""
+    open_ = replies.filter(pl.col("result").is_in(sorted(AWAITED))).select_seq(
+        "result", id="operation"
+    )
+    awaited = without(turn.calls, "result").join(open_, on="id", maintain_order="left")
+    known = turn.calls.join(open_, on="id", how="anti", maintain_order="left")
+    answers = replies.join(open_, left_on="operation", right_on="id", how="anti")
+    return replace(turn, calls=known), answers, awaited
+
+
+def _one_last(book: Book, turn: Round, rows: pl.DataFrame) -> Round:
+    """Leave a final row that is not its payment's first of the round to a later round.
+
+    Calls of a round are under way at the same time, and a final one must not overtake another.
+    """
+    if not book.place.has_outside or not has_any(turn.calls["final"], [True]):
+        return turn
+    is_last = pl.col("final").fill_null(value=False) & (pl.int_range(pl.len()).over(KEY) > 0)
+    back = turn.calls.filter(is_last.cum_max().over(KEY) & acts_on_payment())["id"].implode()
+    later = pl.concat([rows.filter(pl.col("id").is_in(back)), turn.later]).sort("id")
+    return replace(turn, calls=turn.calls.filter(~pl.col("id").is_in(back)), later=later)
 
 
 def _keep_book(book: Book, done: Settled) -> None:
@@ -173,85 +210,20 @@ def locked(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
     return payments.lock_payments(connection, wanted.select_seq(KEY).unique().sort(KEY))
 
 
-def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> pl.Series:
-    """Take the CVVs of these rows; they are gone from the database with this transaction."""
+def drop_cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame) -> None:
+    """Drop the CVVs of rows whose outcome is known: they are gone with this transaction."""
+    _cvvs(work, connection, rows, keeps=False)
+
+
+def _cvvs(work: Work, connection: Connection[Row], rows: pl.DataFrame, *, keeps: bool) -> pl.Series:
+    """Take the CVVs of these rows; unless they are kept they are gone with this transaction.
+
+    Kept are those of calls that leave the house, until their outcome is known.
+    """
     holders = rows.filter("has_secret")["line"].to_list()
     if not holders:
         return pl.Series("cvv", [None] * rows.height, pl.String)
     oldest = work.engine.clock() - timedelta(hours=work.engine.settings.secret_hours)
-    found = vault.take_secrets(connection, work.key, work.batch.id, holders, oldest)
+    take = vault.read_secrets if keeps else vault.take_secrets
+    found = take(connection, work.key, work.batch.id, holders, oldest)
     return pl.Series("cvv", [found.get(line) for line in rows["line"]], pl.String)
-
-
-@dataclass(frozen=True)
-class Sender:
-    """Sends calls to the connectors of their gates."""
-
-    engine: Engine
-    place: Place
-
-    def send(self, calls: pl.DataFrame) -> pl.DataFrame:
-        """Send calls and gather the replies, one for each call.
-
-        Raises:
-            ConnectorError: A connector does not keep its contract.
-        """
-        if "payment_gate_id" in calls.columns:
-            calls = calls.with_columns_seq(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
-        kinds = registry.kinds()
-        verbs = {name: kinds[name].verb for name in distinct(calls["act"])}
-        told = {name: str(verb) for name, verb in verbs.items() if verb is not None}
-        calls = calls.hstack([chosen(calls["act"], told, pl.String()).alias("verb")])
-        calls = calls.with_columns_seq(operation="id", key=filled("{}-1", "id"))
-        ours = is_ours(calls)
-        if not ours.any():
-            return judged(self.place, calls, joined(self._sent(calls)), self._sent)
-        own, others = answered_by_us(calls.filter(ours)), calls.filter(~ours)
-        return judged(self.place, calls, pl.concat([own, *self._sent(others)]), self._sent)
-
-    def _sent(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
-        """Send calls to the connectors of their gates."""
-        gates = distinct(calls["gate_id"])
-        replies = []
-        for gate_id in gates:
-            own = calls.filter(pl.col("gate_id") == gate_id) if len(gates) > 1 else calls
-            own = self._with_test_values(gate_id, own)
-            connector = self.place.connector(gate_id)
-            check_inline(connector)
-            replies.append(held(connector, own, connector.send(own)))
-        return replies
-
-    def _with_test_values(self, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
-        """Add the gate's mode, and which numbers are test values, by their fingerprints."""
-        values = self._test_numbers(gate_id)
-        gate = self.place.gate(gate_id)
-        known = {"mode": gate.mode, **_settings(gate)}
-        found = [
-            pl.Series(name, [value]).new_from_index(0, calls.height)
-            for name, value in known.items()
-        ]
-        for name, column in (
-            ("test_value", "number_id"),
-            ("payment_test_value", "payment_number_id"),
-        ):
-            if column in calls.columns and has_any(calls[column], values):
-                found.append(chosen(calls[column], values, pl.String()).alias(name))
-            else:
-                found += nulls([name], pl.String(), calls.height)
-        return calls.hstack(found)
-
-    def _test_numbers(self, gate_id: int) -> dict[str, str]:
-        """Give the fingerprints of the connector's test values; none on a live gate."""
-        if self.place.gate(gate_id).mode != "test":
-            return {}
-        return test_numbers(self.engine, self.place.connector(gate_id))
-
-
-def _settings(gate: Gate) -> dict[str, str]:
-    """Give a gate's settings as columns of its calls; ``env:NAME`` stands for a secret."""
-    return {
-        f"setting_{name}": os.environ.get(value[len(_ENV) :], "")
-        if value.startswith(_ENV)
-        else value
-        for name, value in gate.settings.items()
-    }

@@ -28,7 +28,7 @@ from paybatch.store.operations import OUTCOME_COLUMNS
 
 @dataclass
 class Settled:
-    """What replies change: tables that are ready to be stored."""
+    """What replies change: tables that are ready to be stored; ``awaited`` calls have none yet."""
 
     outcomes: pl.DataFrame
     made: pl.DataFrame
@@ -37,6 +37,13 @@ class Settled:
     counted: pl.DataFrame
     facts: list[tuple[Fact, pl.DataFrame]] = field(default_factory=list)
     enrolled: pl.DataFrame = field(default_factory=pl.DataFrame)
+    awaited: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+
+def awaiting(calls: pl.DataFrame) -> Settled:
+    """Give calls that have no outcome yet, with their ``result``; nothing is settled of them."""
+    none = pl.DataFrame()
+    return Settled(none, none, none, none, none, awaited=calls)
 
 
 def refuse(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -328,7 +335,9 @@ def _transfer_columns(kind: str) -> list[list[pl.Expr]]:
 
 def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -> None:
     """Store what rounds settled, in one transaction: outcomes, payments, changes, transfers."""
-    operations.copy_outcomes(connection, joined([s.outcomes[OUTCOME_COLUMNS] for s in settled]))
+    ended = [each.outcomes for each in settled if not each.outcomes.is_empty()]
+    if ended:
+        operations.copy_outcomes(connection, joined([each[OUTCOME_COLUMNS] for each in ended]))
     made = [each.made[payments.PAYMENT_COLUMNS] for each in settled if not each.made.is_empty()]
     if made:
         payments.copy_payments(connection, joined(made).sort("id") if len(made) > 1 else made[0])

@@ -140,7 +140,9 @@ WHERE holds_content;
 -- A part of a batch that is loaded, claimed and settled at once. kind 'range' covers the lines
 -- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it. A
 -- chunk is taken when those of lower phases are done: rows that change a list or a gate are phases
--- of their own.
+-- of their own. 'sending' = a worker (holder: an advisory lock of its connection) has calls of it
+-- under way, until deadline_at; attempt counts how often it was taken, and fences off a worker that
+-- lost it. 'waiting' = only rows whose outcome is unknown, and their followers, are left.
 CREATE TABLE chunk (
     batch_id bigint NOT NULL,
     number integer NOT NULL,
@@ -148,15 +150,21 @@ CREATE TABLE chunk (
     first_line bigint NOT NULL,
     last_line bigint NOT NULL,
     merchant_ids integer [] NOT NULL,
-    state text COLLATE "C" NOT NULL CHECK (state IN ('loaded', 'done', 'cancelled')),
+    state text COLLATE "C" NOT NULL CHECK (
+        state IN ('loaded', 'sending', 'waiting', 'done', 'cancelled')
+    ),
     phase integer NOT NULL DEFAULT 0,
     attempt integer NOT NULL DEFAULT 0,
+    holder bigint,
+    deadline_at timestamptz,
     row_count integer NOT NULL,
     rejected_count integer NOT NULL,
     fault_count integer NOT NULL DEFAULT 0,
-    PRIMARY KEY (batch_id, number)
+    PRIMARY KEY (batch_id, number),
+    CHECK ((state = 'sending') = (deadline_at IS NOT NULL))
 );
-CREATE INDEX chunk_loaded ON chunk (batch_id, phase, number) WHERE state = 'loaded';
+CREATE INDEX chunk_waiting ON chunk (batch_id) WHERE state = 'waiting';
+CREATE INDEX chunk_open ON chunk (batch_id, phase, number) WHERE state IN ('loaded', 'sending');
 
 -- What was asked for, as it was accepted. Insert only. merchant_id 0 = a rejected row whose
 -- merchant could not be told; it is kept under its sender.
@@ -220,17 +228,29 @@ CREATE TABLE outcome (
 CREATE INDEX outcome_follow_up ON outcome (merchant_id, payment_id) WHERE payment_id <> id;
 
 -- One try of an operation at a gate that is really outside, written before the first byte leaves.
+-- act is the kind as which it is done, payment_id what it acts on. An attempt with an outcome is
+-- over, whatever its state. chunk_number is null for single calls: those are unknown when
+-- next_look_at is past, those of a chunk when the chunk is taken from the worker that sent them.
 CREATE TABLE attempt (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
-    number smallint NOT NULL,
+    number smallint NOT NULL DEFAULT 1,
+    batch_id bigint NOT NULL,
+    chunk_number integer,
     gate_id integer NOT NULL,
     key text COLLATE "C" NOT NULL,
-    state text COLLATE "C" NOT NULL CHECK (state IN ('sending', 'unknown', 'known')),
-    deadline_at timestamptz NOT NULL,
+    act text COLLATE "C" NOT NULL,
+    amount_minor bigint,
+    payment_id bigint,
+    state text COLLATE "C" NOT NULL CHECK (state IN ('sending', 'unknown', 'person', 'known')),
+    looks smallint NOT NULL DEFAULT 0,
+    next_look_at timestamptz,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, operation_id, number)
 );
+CREATE INDEX attempt_due ON attempt (next_look_at)
+WHERE state = 'unknown' OR (state = 'sending' AND chunk_number IS NULL);
+CREATE INDEX attempt_in_doubt ON attempt (batch_id) WHERE state IN ('unknown', 'person');
 
 -- Which payment a follow-up acts on when its row named it by reference or when several rows of
 -- the file act on the same one; chunk_number says which ordered chunk works it.

@@ -1,0 +1,1 @@
+"""Sending: calls that leave the house, from their claim to what became of them."""

@@ -1,0 +1,103 @@
+"""Awaited: what is stored of calls before anybody knows what became of them.
+
+Their attempt stands in the database before the first byte leaves; what they may take from their
+payments is reserved, so that no two operations spend the same money; the payments that they make
+are there, and pending.
+"""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain.connector import REPLY_SCHEMA, Result
+from paybatch.domain.few import chosen, distinct, joined
+from paybatch.domain.payment import RESERVED
+from paybatch.flow.place import Place
+from paybatch.flow.working.changes import KEY
+from paybatch.flow.working.claim import acts_on_payment, makes_payment
+from paybatch.flow.working.settle import Settled, settle
+from paybatch.store import attempts, operations, payments
+from paybatch.store.database import Connection, Row
+
+FIRST_LOOK = timedelta(seconds=2)
+
+
+def awaited_of(settled: list[Settled]) -> pl.DataFrame:
+    """Give the calls of rounds that have no outcome yet."""
+    found = [each.awaited for each in settled if not each.awaited.is_empty()]
+    return pl.concat(found, how="diagonal") if found else pl.DataFrame()
+
+
+def keep(
+    connection: Connection[Row],
+    place: Place,
+    calls: pl.DataFrame,
+    *,
+    chunk_number: int | None,
+    now: datetime,
+    until: datetime,
+) -> None:
+    """Store calls (prepared, with their ``result``) that are sent now, or are unknown already.
+
+    Single calls have no chunk; they are asked about when nobody told their outcome ``until`` then.
+    """
+    look = now + FIRST_LOOK if chunk_number is not None else until
+    is_unknown = pl.col("result") == Result.UNKNOWN.value
+    rows = calls.select_seq(
+        *("merchant_id", "gate_id", "key", "act", "amount_minor", "payment_id"),
+        operation_id="id",
+        batch_id=pl.col("id") // operations.LINES_MAX,
+        chunk_number=pl.lit(chunk_number, pl.Int32),
+        state="result",
+        next_look_at=pl.when(is_unknown | pl.lit(chunk_number is None)).then(
+            pl.when(is_unknown).then(pl.lit(now + FIRST_LOOK)).otherwise(pl.lit(look))
+        ),
+        created_at=pl.lit(now),
+    )
+    attempts.copy_attempts(connection, rows)
+    made = pending(place, calls, now)
+    if not made.is_empty():
+        payments.copy_payments(connection, made)
+    payments.reserve(connection, reserved(calls))
+
+
+def pending(place: Place, calls: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Give the payments that calls are to make, as they stand until their outcome is known."""
+    makers = calls.filter(makes_payment())
+    if makers.is_empty():
+        return makers
+    makers, states = makers.drop("result"), makers["result"]
+    told = {"operation": pl.col("id"), "result": pl.lit("declined")}
+    replies = makers.select_seq(
+        told.get(name, pl.lit(None, kind)).alias(name) for name, kind in REPLY_SCHEMA.items()
+    )
+    made = settle(place, makers, replies, now).made
+    state = pl.when(states == Result.UNKNOWN.value).then(pl.lit("unknown"))
+    return made.with_columns_seq(state=state.otherwise(pl.lit("pending")))
+
+
+def reserved(calls: pl.DataFrame) -> pl.DataFrame:
+    """Give what calls may take from the payments that they act on: ``KEY`` and ``RESERVED``."""
+    acting = calls.filter(acts_on_payment() & ~makes_payment())
+    names = {name: registry.kinds()[name].reserves for name in distinct(acting["act"])}
+    column = chosen(acting["act"], {k: v for k, v in names.items() if v}, pl.String())
+    rows = acting.select_seq(*KEY, amount=pl.col("amount_minor").fill_null(0)).hstack(
+        [column.alias("column")]
+    )
+    sums = rows.group_by(KEY, maintain_order=True).agg(
+        pl.col("amount").filter(pl.col("column") == name).sum().alias(name) for name in RESERVED
+    )
+    return sums.filter(pl.any_horizontal(pl.col(name) != 0 for name in RESERVED)).sort(KEY)
+
+
+def released(calls: pl.DataFrame) -> pl.DataFrame:
+    """Give what is reserved no more when the outcomes of calls are known."""
+    return reserved(calls).with_columns_seq(-pl.col(name) for name in RESERVED)
+
+
+def keys_of(calls: pl.DataFrame) -> pl.DataFrame:
+    """Give the payments that calls act on and make, by ``KEY``, in the order of their keys."""
+    acted = calls.filter(acts_on_payment()).select_seq(KEY)
+    made = calls.filter(makes_payment()).select_seq("merchant_id", payment_id="id")
+    return joined([acted, made]).unique().sort(KEY)

@@ -1,0 +1,187 @@
+"""Recover: what is unknown is asked about by its key, on a schedule, and then waits for a person.
+
+Nothing is sent again blindly: a call is repeated with its own key, and only to a processor for
+which that is safe. One that does not know the key has not done it; if repeating is not safe there,
+it must have said so twice, the second time long after the call can have been on its way.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from paybatch.domain.connector import Connector, Response, Result
+from paybatch.domain.few import distinct, joined
+from paybatch.domain.lifecycle import BatchState
+from paybatch.flow.engine import Engine
+from paybatch.flow.jobs import defer_work
+from paybatch.flow.place import Place, place_of_merchants
+from paybatch.flow.sending.landing import doubt, land
+from paybatch.flow.sending.rebuilt import rebuilt
+from paybatch.flow.tallies import left, tally
+from paybatch.flow.working.replies import no_answer
+from paybatch.flow.working.sender import Sender
+from paybatch.store import attempts, batches, chunks, operations
+from paybatch.store.database import Connection, Row
+
+# Behind each look that told nothing: seconds, minutes, an hour, then each day for five days.
+WAITS_SECONDS = (2, 10, 60, 300, 900, 3_600, *(86_400,) * 5)
+GUARD = timedelta(minutes=5)  # nobody else asks about what was taken, as long as this
+AT_ONCE = 500
+LOOKS_MIN = 2
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What was found out: calls, and a reply for each; ``unknown`` ones are asked about again."""
+
+    place: Place
+    taken: pl.DataFrame
+    calls: pl.DataFrame
+    replies: pl.DataFrame
+
+
+def recover(engine: Engine) -> int:
+    """Ask about everything that is due; give how many calls have become known."""
+    known = 0
+    while True:
+        now = engine.clock()
+        with engine.database.transaction() as connection:
+            taken = attempts.take_due(connection, now, until=now + GUARD, limit=AT_ONCE)
+            if not taken.is_empty():
+                doubt(connection, _as_calls(taken.filter(pl.col("was") == "sending")))
+        if taken.is_empty():
+            rouse(engine)
+            return known
+        place = place_of_merchants(engine, distinct(taken["merchant_id"]))
+        calls = rebuilt(engine, place, taken)
+        replies = _asked(engine, place, taken, calls)
+        known += conclude(engine, Verdicts(place, taken, calls, replies))
+
+
+def _as_calls(taken: pl.DataFrame) -> pl.DataFrame:
+    """Give attempts the columns by which it is told what calls act on and make."""
+    return taken.select_seq(
+        "merchant_id",
+        "payment_id",
+        id="operation_id",
+        kind="act",
+        payment_reference=pl.lit(None, pl.String),
+    )
+
+
+def _asked(engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+    """Find out what became of calls: one reply for each."""
+    sender = Sender(engine, place)
+    found: list[pl.DataFrame] = []
+    for gate_id in distinct(calls["gate_id"]):
+        own, connector = calls.filter(pl.col("gate_id") == gate_id), place.connector(gate_id)
+        if connector.look_up is None:
+            found += _sent_again(sender, connector, own)
+            continue
+        replies = joined(list(sender.looked_up(own)))
+        absent = own.join(
+            replies.filter(_is_absent()).select_seq(id="operation"), on="id", how="semi"
+        )
+        found.append(replies.filter(~_is_absent()))
+        if not absent.is_empty() and connector.idempotent:
+            found += _sent_again(sender, connector, absent)
+        elif not absent.is_empty():
+            found.append(_absent(engine, connector, taken, absent, replies))
+    return pl.concat(found, how="diagonal")
+
+
+def _is_absent() -> pl.Expr:
+    """Tell which replies say that the processor does not know the key."""
+    return pl.col("response").eq_missing(Response.NOT_FOUND.value)
+
+
+def _sent_again(
+    sender: Sender, connector: Connector, calls: pl.DataFrame
+) -> Iterable[pl.DataFrame]:
+    """Repeat calls with their own keys, where that is safe; what was not taken stays unknown."""
+    if not connector.idempotent:
+        return [no_answer(calls)]
+    told = list(sender.outward(calls))
+    not_taken = pl.col("response").eq_missing(Response.NOT_TAKEN.value)
+    unknown = pl.when(not_taken).then(pl.lit(Result.UNKNOWN.value)).otherwise("result")
+    return [each.with_columns_seq(result=unknown) for each in told]
+
+
+def _absent(
+    engine: Engine,
+    connector: Connector,
+    taken: pl.DataFrame,
+    calls: pl.DataFrame,
+    replies: pl.DataFrame,
+) -> pl.DataFrame:
+    """Give ``failed`` for calls that can be on their way no more, ``unknown`` for the others."""
+    oldest = engine.clock() - timedelta(seconds=2 * connector.timeout_seconds)
+    is_over = (pl.col("looks") >= LOOKS_MIN) & (pl.col("created_at") < oldest)
+    over = taken.filter(is_over).select_seq(operation="operation_id")
+    own = replies.join(calls.select_seq(operation="id"), on="operation", how="semi")
+    gone = own.join(over, on="operation", how="semi").with_columns_seq(
+        result=pl.lit(Result.FAILED.value)
+    )
+    rest = calls.join(over, left_on="id", right_on="operation", how="anti")
+    return pl.concat([gone, no_answer(rest)], how="diagonal")
+
+
+def conclude(engine: Engine, found: Verdicts) -> int:
+    """Settle what is known by now, and say when the rest is asked about again."""
+    is_known = pl.col("result") != Result.UNKNOWN.value
+    known, now = found.replies.filter(is_known), engine.clock()
+    answered = set(known["operation"])
+    count = 0
+    with engine.database.transaction() as connection:
+        for row in found.taken.iter_rows(named=True):
+            if row["operation_id"] not in answered:
+                attempts.set_next_look(connection, row, _next_look(found.place, row, now))
+        keys = found.taken.rename({"operation_id": "id"})
+        ours = attempts.close_attempts(connection, keys.filter(pl.col("id").is_in(list(answered))))
+        done = found.calls.filter(pl.col("id").is_in(list(ours)))
+        if not done.is_empty():
+            replies = known.filter(pl.col("operation").is_in(list(ours)))
+            settled = land(engine, connection, found.place, done, replies)
+            count = done.height
+            _count(connection, done, settled.counted)
+            in_files = set(found.taken.filter(pl.col("chunk_number").is_not_null())["batch_id"])
+            for batch_id in sorted(in_files):
+                wake(engine, connection, batch_id)
+    return count
+
+
+def _next_look(place: Place, row: dict[str, object], now: datetime) -> datetime | None:
+    """Give when an unknown call is asked about again; None = a person must decide."""
+    connector = place.connector(int(str(row["gate_id"])))
+    looks = int(str(row["looks"]))
+    if looks > len(WAITS_SECONDS) or (connector.look_up is None and not connector.idempotent):
+        return None
+    return now + timedelta(seconds=WAITS_SECONDS[looks - 1])
+
+
+def _count(connection: Connection[Row], done: pl.DataFrame, counted: pl.DataFrame) -> None:
+    """Count what became known, in the batches that it belongs to; single calls have none."""
+    batch_of = pl.col("id") // operations.LINES_MAX
+    counted = counted.with_columns_seq(batch_id=batch_of)
+    for batch_id in distinct(done.select_seq(batch_of).to_series()):
+        own = done.filter(batch_of == batch_id, pl.col("chunk_number").is_not_null())
+        if not own.is_empty():
+            operations.insert_tallies(connection, batch_id, left(own, Result.UNKNOWN.value))
+            told = counted.filter(pl.col("batch_id") == batch_id)
+            operations.insert_tallies(connection, batch_id, tally(told.drop("batch_id")))
+
+
+def wake(engine: Engine, connection: Connection[Row], batch_id: int) -> None:
+    """Let the chunks of a batch that wait be taken again, and the batch go on."""
+    chunks.wake_chunks(connection, batch_id)
+    if batches.move_batch(connection, batch_id, BatchState.RUNNING, engine.clock(), only="waiting"):
+        defer_work(connection, batch_id)
+
+
+def rouse(engine: Engine) -> None:
+    """Wake batches that wait for nothing any more: what they waited for became known meanwhile."""
+    with engine.database.transaction() as connection:
+        for batch_id in chunks.idle_batches(connection):
+            wake(engine, connection, batch_id)

@@ -1,0 +1,24 @@
+"""Retreat: calls that are known not to have left are as if they had never been claimed."""
+
+import polars as pl
+
+from paybatch.flow.sending.awaited import released
+from paybatch.flow.tallies import came, left
+from paybatch.flow.working.claim import makes_payment
+from paybatch.store import attempts, operations, payments
+from paybatch.store.database import Connection, Row
+
+
+def retreat(connection: Connection[Row], batch_id: int, calls: pl.DataFrame) -> None:
+    """Take back the attempts of calls, what they reserved and the payments that they were to make.
+
+    Their rows are queued again.
+    """
+    keys = calls.select_seq("merchant_id", "id")
+    attempts.drop_attempts(connection, keys)
+    made = calls.filter(makes_payment()).select_seq("merchant_id", payment_id="id")
+    if not made.is_empty():
+        payments.drop_pending(connection, made)
+    payments.reserve(connection, released(calls))
+    operations.insert_tallies(connection, batch_id, left(calls, "sending"))
+    operations.insert_tallies(connection, batch_id, came(calls, "queued"))

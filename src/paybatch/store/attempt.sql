@@ -1,0 +1,137 @@
+-- name: copy_attempts
+-- Notes tries before the first byte of them leaves.
+COPY attempt (
+    merchant_id, operation_id, batch_id, chunk_number, gate_id, key, act, amount_minor, payment_id,
+    state, next_look_at, created_at
+) FROM STDIN (FORMAT csv);
+
+-- name: mark_unknown
+-- No clear answer came to these tries: they are asked about from a time on.
+UPDATE attempt AS a SET state = 'unknown', next_look_at = %(next_look_at)s
+FROM unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
+WHERE a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state = 'sending';
+
+-- name: abandon_chunk
+-- What a worker that is gone had under way in a chunk is unknown: its tries without an outcome.
+UPDATE attempt AS a SET state = 'unknown', next_look_at = %(next_look_at)s
+FROM operation AS o
+WHERE
+    a.merchant_id = o.merchant_id AND a.operation_id = o.id
+    AND a.merchant_id = ANY(%(merchant_ids)s)
+    AND a.operation_id BETWEEN %(first_id)s AND %(last_id)s
+    AND a.chunk_number = %(chunk_number)s
+    AND a.state = 'sending'
+    AND NOT EXISTS (
+        SELECT 1 FROM outcome AS u
+        WHERE u.merchant_id = a.merchant_id AND u.id = a.operation_id
+    )
+RETURNING a.merchant_id, a.operation_id, a.act, o.kind, o.currency, o.amount_minor;
+
+-- name: in_doubt
+-- What of a batch is unknown: the operation, and the payment that it acts on.
+SELECT merchant_id, operation_id, payment_id FROM attempt
+WHERE batch_id = %(batch_id)s AND state IN ('unknown', 'person');
+
+-- name: take_due
+-- Takes tries that are to be asked about now; nobody else does so until a time.
+UPDATE attempt AS a SET
+    state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s
+FROM (
+    SELECT d.merchant_id, d.operation_id, d.number, d.state FROM attempt AS d
+    WHERE
+        (d.state = 'unknown' OR (d.state = 'sending' AND d.chunk_number IS NULL))
+        AND d.next_look_at <= %(now)s
+    ORDER BY d.next_look_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+) AS w
+WHERE
+    a.merchant_id = w.merchant_id AND a.operation_id = w.operation_id AND a.number = w.number
+RETURNING
+    a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
+    a.amount_minor, a.payment_id, a.looks, w.state, a.created_at;
+
+-- name: hasten
+-- Lets what is unknown about these payments be asked about at once.
+UPDATE attempt AS a SET next_look_at = %(now)s
+WHERE
+    a.merchant_id = %(merchant_id)s AND a.state IN ('unknown', 'person')
+    AND (a.payment_id = %(payment_id)s OR a.operation_id = %(payment_id)s);
+
+-- name: set_next_look
+-- When a try is asked about again; a null time = a person must decide.
+UPDATE attempt SET
+    state = CASE WHEN %(next_look_at)s::timestamptz IS NULL THEN 'person' ELSE 'unknown' END,
+    next_look_at = %(next_look_at)s
+WHERE
+    merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s
+    AND looks = %(looks)s AND state = 'unknown';
+
+-- name: close_attempts
+-- These tries are known now; gives those that nobody else has closed or taken meanwhile.
+UPDATE attempt AS a SET state = 'known', next_look_at = NULL
+FROM
+    unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint [], %(looks)s::smallint [])
+        AS w (merchant_id, id, looks)
+WHERE
+    a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.looks = w.looks
+    AND a.state <> 'known'
+RETURNING a.operation_id;
+
+-- name: drop_attempts
+-- Tries that never left the house are as if they had not been made.
+DELETE FROM attempt AS a
+USING unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
+WHERE a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state = 'sending';
+
+-- name: settled_range
+-- Which operations of a range of ids have ended.
+SELECT id FROM outcome
+WHERE merchant_id = ANY(%(merchant_ids)s) AND id BETWEEN %(first_id)s AND %(last_id)s;
+
+-- name: settled_ordered
+-- The same for an ordered chunk.
+SELECT u.id FROM operation_subject AS s
+INNER JOIN outcome AS u ON s.merchant_id = u.merchant_id AND s.operation_id = u.id
+WHERE s.batch_id = %(batch_id)s AND s.chunk_number = %(chunk_number)s;
+
+-- name: claim_ids
+-- Operations as a claim reads them, by their ids.
+COPY (
+    SELECT
+        o.merchant_id, o.id, o.line, o.kind, o.gate_id, o.amount_minor, o.currency,
+        coalesce(o.payment_id, s.payment_id) AS payment_id, o.payment_reference, s.reason, o.final,
+        encode(uuid_send(o.number_id), 'hex') AS number_id, o.brand, o.masked, o.expiry,
+        o.bank_code, o.account_type, o.sec_code, o.has_secret
+    FROM operation AS o
+    INNER JOIN
+        unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
+        ON o.merchant_id = w.merchant_id AND o.id = w.id
+    LEFT JOIN operation_subject AS s
+        ON o.merchant_id = s.merchant_id AND o.id = s.operation_id
+    ORDER BY o.id
+) TO STDOUT (FORMAT csv);
+
+-- name: list_unknown
+-- What is unknown, oldest first, with what was asked for.
+SELECT
+    a.merchant_id, m.name AS merchant, a.operation_id, a.batch_id, a.chunk_number,
+    g.name AS gate, a.act, a.amount_minor, o.currency, a.payment_id, o.reference, a.state, a.looks,
+    a.next_look_at, a.created_at
+FROM attempt AS a
+INNER JOIN merchant AS m ON a.merchant_id = m.id
+INNER JOIN gate AS g ON a.merchant_id = g.merchant_id AND a.gate_id = g.id
+INNER JOIN operation AS o ON a.merchant_id = o.merchant_id AND a.operation_id = o.id
+WHERE a.state IN ('unknown', 'person') AND a.merchant_id = ANY(%(merchant_ids)s)
+ORDER BY a.created_at, a.operation_id
+LIMIT %(limit)s;
+
+-- name: take_one
+-- Takes one unknown try for a person's decision.
+UPDATE attempt SET state = 'person', looks = looks + 1, next_look_at = NULL
+WHERE
+    merchant_id = ANY(%(merchant_ids)s) AND operation_id = %(operation_id)s
+    AND state IN ('unknown', 'person')
+RETURNING
+    merchant_id, operation_id, batch_id, chunk_number, gate_id, key, act, amount_minor, payment_id,
+    looks, 'unknown', created_at;
