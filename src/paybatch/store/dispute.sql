@@ -29,10 +29,17 @@ FROM (
 ) AS w;
 
 -- name: answered_alerts
--- What was told of these alerts.
-SELECT DISTINCT d.merchant_id, d.dispute, d.reason_code
-FROM dispute_step AS d
+-- What was told of these alerts, or is on its way.
+SELECT DISTINCT a.merchant_id, a.alert, a.answer
+FROM alert_answer AS a
 INNER JOIN
     unnest(%(merchant_ids)s::integer [], %(alerts)s::text []) AS w (merchant_id, alert)
-    ON d.merchant_id = w.merchant_id AND d.dispute = w.alert
-WHERE d.stage = 'alert_update';
+    ON a.merchant_id = w.merchant_id AND a.alert = w.alert
+LEFT JOIN outcome AS u ON a.merchant_id = u.merchant_id AND a.operation_id = u.id
+WHERE coalesce(u.state, 'approved') = 'approved';
+
+-- name: keep_answer
+-- Notes what an operation tells of an alert.
+INSERT INTO alert_answer (merchant_id, alert, answer, operation_id)
+VALUES (%(merchant_id)s, %(alert)s, %(answer)s, %(operation_id)s)
+ON CONFLICT DO NOTHING;

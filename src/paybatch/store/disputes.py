@@ -34,3 +34,12 @@ def answered_alerts(
     connection.execute(_SQL["hold_alerts"], parameters)
     rows = connection.execute(_SQL["answered_alerts"], parameters).fetchall()
     return {(row[0], row[1], row[2]) for row in rows}
+
+
+def keep_answer(
+    connection: Connection[Row], answer: tuple[int, str, str], operation_id: int
+) -> None:
+    """Note what (merchant, alert, outcome) an operation is to tell."""
+    merchant_id, alert, outcome = answer
+    parameters = {"merchant_id": merchant_id, "alert": alert, "answer": outcome}
+    connection.execute(_SQL["keep_answer"], {**parameters, "operation_id": operation_id})

@@ -99,6 +99,14 @@ FROM
     ) AS w (merchant_id, id, capture, void, refund)
 WHERE p.merchant_id = w.merchant_id AND p.id = w.id;
 
+-- name: name_at_scheme
+-- Gives payments the card scheme's id that their processor told.
+UPDATE payment AS p SET scheme_transaction_id = w.name
+FROM
+    unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint [], %(names)s::text [])
+        AS w (merchant_id, id, name)
+WHERE p.merchant_id = w.merchant_id AND p.id = w.id;
+
 -- name: drop_pending
 -- Payments whose call never left the house are as if they had not been made.
 DELETE FROM payment AS p

@@ -100,6 +100,13 @@ def forget_changes(connection: Connection[Row]) -> None:
     connection.execute(_SQL["forget_changes"])
 
 
+def name_at_scheme(connection: Connection[Row], made: pl.DataFrame) -> None:
+    """Give payments (``merchant_id, payment_id``) their ``scheme_transaction_id``."""
+    if not made.is_empty():
+        names = {"names": made["scheme_transaction_id"].to_list()}
+        connection.execute(_SQL["name_at_scheme"], {**_listed(made), **names})
+
+
 def drop_pending(connection: Connection[Row], keys: pl.DataFrame) -> None:
     """Drop the payments (``merchant_id, payment_id``) that calls were to make and never left."""
     connection.execute(_SQL["drop_pending"], _listed(keys))

@@ -87,6 +87,7 @@ class Disputes:
             if answer in self._answered:
                 return Reason.ALERT_ANSWERED
             self._answered.add(answer)
+            disputes.keep_answer(self.connection, answer, row["id"])
         found = meant(known, named, arn, opens=part.opens)
         if isinstance(found, Reason):
             return found

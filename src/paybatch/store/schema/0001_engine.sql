@@ -508,8 +508,16 @@ CREATE TABLE dispute_step (
     PRIMARY KEY (merchant_id, operation_id)
 );
 CREATE INDEX dispute_step_payment ON dispute_step (merchant_id, payment_id);
-CREATE INDEX dispute_step_alert ON dispute_step (merchant_id, dispute)
-WHERE stage = 'alert_update';
+
+-- What was claimed to be told of alerts, written with the claim: it counts while its operation has no
+-- outcome, and when it was approved.
+CREATE TABLE alert_answer (
+    merchant_id integer NOT NULL,
+    alert text COLLATE "C" NOT NULL,
+    answer text COLLATE "C" NOT NULL,
+    operation_id bigint NOT NULL,
+    PRIMARY KEY (merchant_id, alert, answer, operation_id)
+);
 
 -- A customer's identifier (phone, e-mail, handle ...) that stands for a card.
 CREATE TABLE card_name (
