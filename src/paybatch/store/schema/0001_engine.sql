@@ -509,8 +509,8 @@ CREATE TABLE dispute_step (
 );
 CREATE INDEX dispute_step_payment ON dispute_step (merchant_id, payment_id);
 
--- What was claimed to be told of alerts, written with the claim: it counts while its operation has no
--- outcome, and when it was approved.
+-- What was claimed to be told of alerts, written with the claim: it counts while its operation has
+-- no outcome, and when it was approved.
 CREATE TABLE alert_answer (
     merchant_id integer NOT NULL,
     alert text COLLATE "C" NOT NULL,
