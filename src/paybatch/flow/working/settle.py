@@ -111,7 +111,7 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
 
 def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
     """Put each call and its reply side by side."""
-    calls = without(calls, "reason", "status")
+    calls = without(calls, "reason", "status", "scheme_transaction_id")  # the row's own
     if calls["id"].equals(replies["operation"]):
         return calls.hstack(replies.get_columns()[1:])
     return calls.join(
@@ -209,7 +209,7 @@ def _settle_alone(
 _KEPT = (
     *("merchant_id", "id", "kind", "currency", "amount_minor", "reason", "message", "payment_id"),
     *("approved_minor", "response", "processor_code", "processor_text", "approval_code"),
-    *("avs_result", "cvv_result", "settled_at"),
+    *("avs_result", "cvv_result", "scheme_transaction_id", "settled_at"),
 )
 
 
