@@ -190,6 +190,32 @@ def test_a_lost_answer_is_looked_up_and_never_sent_twice(
 
 
 @pytest.mark.usefixtures("outside")
+def test_rows_behind_an_unknown_one_wait_while_the_others_go_on(
+    clocked: tuple[Engine, Clock], processor: Processor
+) -> None:
+    """The chunk is taken again for the capture; that must not end it."""
+    engine, clock = clocked
+    rows = f"sale,{LOST},USD,{CARD},a,\nrefund,10,USD,,,,a\nauthorize,50,USD,{CARD},b,\n"
+    done = run(engine, rows + "capture,50,USD,,,,b\n")
+    assert (done.state, states(engine)) == ("waiting", {"approved": 2})
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert states(engine) == {"approved": 4}
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_batch_is_not_complete_while_a_row_without_followers_is_unknown(
+    clocked: tuple[Engine, Clock],
+) -> None:
+    engine, _ = clocked
+    rows = f"refund,{LOST},USD,,,,old\nauthorize,50,USD,{CARD},b,\ncapture,50,USD,,,,b\n"
+    assert run(engine, f"sale,900,USD,{CARD},old,\n").state == "completed"
+    assert run(engine, "refund,1,USD,,,,old\n" + rows).state == "waiting"
+
+
+@pytest.mark.usefixtures("outside")
 def test_what_never_arrived_is_sent_again_with_its_key(
     clocked: tuple[Engine, Clock], processor: Processor
 ) -> None:
