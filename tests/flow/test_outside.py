@@ -273,3 +273,24 @@ def test_what_is_under_way_is_reserved(clocked: tuple[Engine, Clock], processor:
     recover(engine)
     assert reserved(engine) == 0
     assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("kind", ["capture", "void"])
+def test_what_the_gate_decides_of_a_call_holds_when_it_becomes_known_later(
+    clocked: tuple[Engine, Clock], processor: Processor, kind: str
+) -> None:
+    """At a gate with one capture for each payment every capture is final."""
+    engine, clock = clocked
+    with engine.database.transaction() as connection:
+        connection.execute("UPDATE gate SET capabilities = '{\"several_captures\": false}'")
+    assert run(engine, f"authorize,900,USD,{CARD},a,\n").state == "completed"
+    done = run(engine, f"{kind},{LOST},USD,,,,a\n")
+    assert done.state == "waiting"
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    with engine.database.transaction() as connection:
+        found = connection.execute("SELECT captured, released FROM payment").fetchall()
+    assert found == [(LOST, 900 - LOST) if kind == "capture" else (0, LOST)]
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert laws_hold(engine)

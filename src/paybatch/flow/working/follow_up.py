@@ -4,6 +4,8 @@ Rows come joined with their payment's columns (``store.payments.LOCKED``; null =
 The ladder gives each row its reason, or null, and the amount that it would act on.
 """
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from paybatch import registry
@@ -50,9 +52,7 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
             left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
             if kind.whole is not None:
                 whole = pl.when(own).then(kind.whole(capabilities)).otherwise(whole)
-        for column, value in kind.fixed(capabilities).items():
-            as_written = pl.col(column) if column in rows.columns else pl.lit(None)
-            fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
+        _fix(fixed, rows, own, kind.fixed(capabilities))
         if (stays := kind.unsent(capabilities)) is not None:
             otherwise = pl.lit(value=False) if unsent is None else unsent
             unsent = pl.when(own).then(stays).otherwise(otherwise)
@@ -67,6 +67,24 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     )
     more = {} if unsent is None else {"unsent": unsent}
     return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **more)
+
+
+def as_sent(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
+    """Add what gates decided of calls that were sent as ``act``, whatever their rows say."""
+    fixed: dict[str, pl.Expr] = {}
+    for name, gate_id in rows.select_seq("act", "payment_gate_id").unique().drop_nulls().rows():
+        own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
+        _fix(fixed, rows, own, registry.kinds()[name].fixed(place.capabilities(gate_id)))
+    return rows.with_columns_seq(unsent=pl.lit(value=False), **{**_unfixed(rows), **fixed})
+
+
+def _fix(
+    fixed: dict[str, pl.Expr], rows: pl.DataFrame, own: pl.Expr, values: Mapping[str, pl.Expr]
+) -> None:
+    """Add to ``fixed`` the columns that a gate decides of its ``own`` rows."""
+    for column, value in values.items():
+        as_written = pl.col(column) if column in rows.columns else pl.lit(None)
+        fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
 
 
 def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:
