@@ -1,0 +1,56 @@
+"""Plan: what a run does, all of it drawn from its seed."""
+
+from dataclasses import dataclass, field
+
+# Every fault of the sandbox, and how often a request meets it while there is chaos.
+RATES = {
+    "timeout_before": 0.003,
+    "timeout_after": 0.003,
+    "drop_before": 0.01,
+    "drop_after": 0.01,
+    "error_500": 0.01,
+    "error_502": 0.01,
+    "busy": 0.02,
+    "malformed": 0.01,
+    "duplicate": 0.01,
+    "late": 0.005,
+    "stuck": 0.005,
+    "pending": 0.01,
+    "refuse": 0.0005,
+}
+HARMS = ("kill worker", "stop worker", "kill sandbox", "kill database", "kill caller")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run does. Times are short, so that much happens in little time.
+
+    Attributes:
+        seed: What everything is drawn from.
+        files: How many files are handed in, all at once.
+        rows: How many rows each has.
+        calls: How many single calls are made beside them.
+        workers: How many processes work.
+        rates: How often a request meets each fault.
+        harms: What is killed or stopped.
+        harm_seconds: The mean time between two of them.
+        seconds_max: After this long there is no more harm, and what is left is let settle.
+        mutant: How the workers' engine is broken on purpose; none = it is as it is.
+        has_keys: The processor looks at idempotency keys; without, it must be asked first.
+        timeout_seconds: How long the connector waits for an answer.
+        lease_seconds: How long a worker that gives no sign may keep a chunk, beside time-outs.
+    """
+
+    seed: int
+    files: int = 8
+    rows: int = 500
+    calls: int = 0
+    workers: int = 4
+    rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
+    harms: tuple[str, ...] = HARMS
+    harm_seconds: float = 1.5
+    seconds_max: float = 90.0
+    mutant: str = ""
+    has_keys: bool = True
+    timeout_seconds: float = 1.5
+    lease_seconds: float = 1.0
