@@ -27,8 +27,9 @@ class Harm:
             self.stopped.remove(each)
             each[1].send_signal(signal.SIGCONT)
         if now >= self.due:
-            if self.due and plan.harms:
-                self.do(self.town.chance.choice(plan.harms))
+            harms = [each for each in plan.harms if each != "kill caller" or plan.calls]
+            if self.due and harms:
+                self.do(self.town.chance.choice(harms))
             self.due = now + self.town.chance.uniform(0.3, 1.7) * plan.harm_seconds
 
     def do(self, what: str) -> None:

@@ -1,6 +1,8 @@
 """Plan: what a run does, all of it drawn from its seed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 # Every fault of the sandbox, and how often a request meets it while there is chaos.
 RATES = {
@@ -18,7 +20,7 @@ RATES = {
     "pending": 0.01,
     "refuse": 0.0005,
 }
-HARMS = ("kill worker", "stop worker", "kill sandbox", "kill database", "kill caller")
+HARMS = ("kill worker", "stop worker", "kill sandbox", "kill database", "tell faults", "kill caller")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +56,18 @@ class Plan:
     has_keys: bool = True
     timeout_seconds: float = 1.5
     lease_seconds: float = 1.0
+
+
+def short(seed: int, **told: Any) -> Plan:
+    """Give the plan of the form that is part of ``make test``."""
+    usual = {"files": 6, "rows": 500, "workers": 4, "seconds_max": 60.0, "harm_seconds": 1.0}
+    return Plan(seed=seed, **{**usual, **told})
+
+
+def long(seed: int, **told: Any) -> Plan:
+    """Give the plan of a run of the long form: more of everything."""
+    usual = {"files": 20, "rows": 1_000, "workers": 4, "seconds_max": 240.0, "harm_seconds": 1.5}
+    return Plan(seed=seed, **{**usual, **told})
+
+
+FORMS: dict[str, Callable[..., Plan]] = {"short": short, "long": long}

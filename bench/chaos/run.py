@@ -28,6 +28,7 @@ class Ran:
     verdict: Verdict
     faults: Counter[str]
     harms: Counter[str]
+    errors: Counter[str]
     seconds: float
 
 
@@ -42,7 +43,7 @@ def run(plan: Plan) -> Ran:
         verdict = judged(town, files)
         town.processor.count()
         faults = +town.processor.injected
-        return Ran(plan, verdict, faults, town.harms, time.monotonic() - started)
+        return Ran(plan, verdict, faults, town.harms, town.errors(), time.monotonic() - started)
 
 
 def _handed_in(town: Town) -> dict[int, list[str]]:

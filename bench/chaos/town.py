@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from paybatch.store.database import DatabaseBusyError, DatabaseGoneError
 
 _SMALL = {"shared_buffers": "128MB", "max_wal_size": "1GB", "max_connections": "200"}
 _PATIENCE_SECONDS = 90
+_ERROR = re.compile(r"(?:error=|^[\w.]*?)([A-Z]\w*(?:Error|Exception|Violation)\b)", re.MULTILINE)
 _ROOT = Path(__file__).resolve().parents[2]
 Found = TypeVar("Found")
 
@@ -111,6 +113,11 @@ class Town:
                     raise
                 self.tend()
                 time.sleep(0.2)
+
+    def errors(self) -> Counter[str]:
+        """Count the errors that workers and caller told, by their classes."""
+        told = "".join(each.read_text() for each in self.folder.glob("*.log"))
+        return Counter(_ERROR.findall(told))
 
     def end_processes(self) -> None:
         """End workers and caller as they want to be ended, or otherwise."""
