@@ -49,6 +49,12 @@ class Verdict:
     sentences: list[str] = field(default_factory=list)
 
     @property
+    def wrong(self) -> int:
+        """Count what is neither: amounts, payments, books, order, tallies, results that differ."""
+        own = ("double", "lost", "unknown")
+        return sum(count for what, count in self.faults.items() if what not in own)
+
+    @property
     def is_good(self) -> bool:
         """Tell whether everything agrees."""
         return not self.faults
@@ -70,7 +76,7 @@ class Verdict:
         """Give the last line."""
         return (
             f"operations {self.operations}, effects {self.effects}, double {self.double}, "
-            f"lost {self.lost}, unknown {self.unknown}"
+            f"lost {self.lost}, unknown {self.unknown}, wrong {self.wrong}"
         )
 
 
@@ -84,7 +90,7 @@ def judged(town: Town, batches: dict[int, list[str]]) -> Verdict:
         _judge_operation(verdict, row, entries.get(row["id"], []))
     for stranger in entries.keys() - operations.keys():
         verdict.lost += 1
-        verdict.say("effect", f"operation {stranger} has an effect and is not known to us")
+        verdict.say("lost", f"operation {stranger} has an effect and is not known to us")
     _judge_payments(verdict, town, entries, operations)
     _judge_order(verdict, entries, operations)
     _judge_tallies(verdict, town.engine, operations)
@@ -116,7 +122,7 @@ def _by_operation(town: Town, verdict: Verdict) -> dict[int, list[Row]]:
         number = matched and town.engine.public_ids.decode_one(matched[1], "op", Shape.NATIVE)
         if number is None:
             verdict.lost += 1
-            verdict.say("effect", f"key {entry['key']} is not ours")
+            verdict.say("lost", f"key {entry['key']} is not ours")
         else:
             found[number].append(entry)
     return found
@@ -236,7 +242,7 @@ def _judge_result(verdict: Verdict, town: Town, batch_id: int, lines: list[str])
     if not result.select(names).fill_null("").equals(given.select(names).fill_null("")):
         missing = abs(given.height - result.height)
         verdict.lost += max(missing, 1)
-        verdict.say("result", f"the result of batch {batch_id} has not the lines of its file")
+        verdict.say("lost", f"the result of batch {batch_id} has not the lines of its file")
 
 
 def _judge_calls(verdict: Verdict, town: Town, operations: dict[int, Row]) -> None:
@@ -246,7 +252,7 @@ def _judge_calls(verdict: Verdict, town: Town, operations: dict[int, Row]) -> No
         row = operations.get(known) if known is not None else None
         if row is None:
             verdict.lost += 1
-            verdict.say("call", f"call {number} was answered {state} and is not known")
+            verdict.say("lost", f"call {number} was answered {state} and is not known")
         elif state not in {"unknown", "replayed", row["state"]}:
             verdict.say("call", f"call {number} was answered {state} and is {row['state']}")
     missing = town.plan.calls - len({number for number, _, _ in _answers(town)})

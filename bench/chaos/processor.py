@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
-ASKED_SECONDS_MAX = 60
+_ANSWERS_SECONDS, _REFUSES_SECONDS_MAX = 60, 20
 
 
 class Processor:
@@ -81,11 +82,22 @@ class Processor:
         self.tell(rates={}, settle_seconds=0.1)
 
     def asked(self, page: str, told: Mapping[str, Any] | None = None) -> bytes:
-        """Ask for a page, or post to it."""
+        """Ask for a page, or post to it; also while it refuses connections for a while.
+
+        Raises:
+            OSError: It is dead, or refuses for too long.
+        """
         body = None if told is None else json.dumps(told).encode()
-        with urllib.request.urlopen(f"{self.url}/{page}", body, ASKED_SECONDS_MAX) as answer:
-            found: bytes = answer.read()
-            return found
+        until = time.monotonic() + _REFUSES_SECONDS_MAX
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/{page}", body, _ANSWERS_SECONDS) as answer:
+                    found: bytes = answer.read()
+                    return found
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
 
     def books(self) -> list[dict[str, Any]]:
         """Give every entry of its books."""
