@@ -32,6 +32,7 @@ golden: setup
 docs: setup
 	$(BIN)/python docs/make_lifecycle.py
 	$(BIN)/python docs/make_operations.py
+	$(BIN)/python docs/make_triggers.py
 	$(BIN)/python docs/make_tour.py
 
 bench: setup

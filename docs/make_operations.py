@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.effects import CloseDay
+from paybatch.domain.effects import CloseDay, Expand
 from paybatch.domain.kind import Kind, Subject
 from paybatch.flow.sample import sample
 
@@ -60,7 +60,7 @@ def _section(kind: Kind) -> str:
         "allowed when the payment is": _statuses(kind),
         "in the payment": "; ".join(_changes(kind)) or "nothing changes",
         "in the ledger (debit <- credit)": "; ".join(_transfers(kind)) or "nothing moves",
-        "undone by": f"`{kind.opposite}`" if kind.opposite else "nothing",
+        "undone by": _undone(kind),
         "permission": f"`{kind.permission}`: {kind.risk.value}",
     }
     return "\n".join(
@@ -83,18 +83,35 @@ def _section(kind: Kind) -> str:
     )
 
 
+def _undone(kind: Kind) -> str:
+    by = f"`{kind.opposite}`" if kind.opposite else "nothing"
+    return f"{by}: {kind.undone}" if kind.undone else by
+
+
 def _asked(kind: Kind) -> str:
-    if kind.verb is None:
+    if isinstance(kind.gate_effect, Expand):
+        return f"what each `{kind.gate_effect.kind}` asks"
+    if _stands(kind):
+        return _as_for(kind)
+    if kind.needs is None:
         return "".join(f"{verb}, where it can" for verb in kind.verbs) or "nothing"
-    return kind.verb.value
+    return kind.needs.value
+
+
+def _stands(kind: Kind) -> bool:
+    """Tell whether a kind is nothing by itself: it is always done as another one."""
+    return bool(kind.stands_for(Capabilities())) and kind.makes is None
+
+
+def _as_for(kind: Kind) -> str:
+    return "as for " + " or ".join(f"`{name}`" for name in kind.stands_for(Capabilities()))
 
 
 def _statuses(kind: Kind) -> str:
     """Name the statuses of a usual gate, and what a capability changes of them."""
     usual = kind.statuses(Capabilities())
-    others = kind.stands_for(Capabilities())
-    if others:
-        return "as for " + " or ".join(f"`{name}`" for name in others)
+    if _stands(kind):
+        return _as_for(kind)
     if not usual:
         return "-"
     told = ", ".join(sorted(usual))
@@ -112,6 +129,10 @@ def _statuses(kind: Kind) -> str:
 
 
 def _changes(kind: Kind) -> Iterator[str]:
+    if _stands(kind):
+        yield _as_for(kind)
+    elif kind.stands_for(Capabilities()):
+        yield f"{_as_for(kind)}, where its own values say so; else"
     if kind.makes is not None:
         made = " and ".join(f"`{name}`" for name in kind.makes.amounts)
         yield f"a new one with {made}"
@@ -124,19 +145,25 @@ def _changes(kind: Kind) -> Iterator[str]:
     if isinstance(kind.gate_effect, CloseDay):
         yield "of every one at the gates: `settled`, `refund_settled`"
         yield "a row of `settlement` is kept"
+    if isinstance(kind.gate_effect, Expand):
+        yield f"a `{kind.gate_effect.kind}` of its own for each one that is open"
 
 
 def _transfers(kind: Kind) -> Iterator[str]:
+    if _stands(kind):
+        yield _as_for(kind)
     for each in kind.transfers:
         yield f"{each.debit} <- {each.credit}"
     if isinstance(kind.gate_effect, CloseDay):
         yield "clearing <- receivable (sales)"
         yield "receivable <- clearing (refunds, payouts)"
+    if isinstance(kind.gate_effect, Expand):
+        yield f"what each `{kind.gate_effect.kind}` moves"
 
 
 def _columns(kind: Kind) -> str:
     required = kind.required | ({"payment"} if kind.subject is Subject.PAYMENT else frozenset())
-    own = [field.name for field in kind.fields if field.name not in _COMMON]
+    own = [field.name for field in kind.fields if field.name not in _COMMON - required]
     named = [name for name in own if not name.startswith(("billing_", "shipping_"))]
     told = [f"**`{name}`**" if name in required else f"`{name}`" for name in named]
     if len(named) < len(own):

@@ -19,6 +19,7 @@ from conftest import gate_values
 from gates_support import GATES
 from paybatch import registry
 from paybatch.domain import columns, payment
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.kind import AmountRule, Kind, Subject
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
@@ -53,6 +54,18 @@ REFUND = {"kind": "refund", "amount_minor": "300"}
 CHARGEBACK = {"kind": "chargeback"}
 RETURN = {"kind": "debit_return", "return_code": "R01"}
 BACK_IN_PART = {**CHARGEBACK, "amount_minor": "400"}
+LATER_DEBIT = {**BANK_SALE, "kind": "direct_debit", "collect_on": "2026-12-15"}
+MANDATE = {
+    "kind": "mandate",
+    "currency": "USD",
+    "iban": "DE89370400440532013000",
+    "creditor_id": "DE98ZZZ09999999999",
+    "mandate_type": "RCUR",
+    "signed_on": "2026-11-01",
+}
+ONCE = {**MANDATE, "mandate_type": "OOFF"}
+# It makes a payment of its own; "its" stands for the name of the one that it acts on.
+COLLECT = {"kind": "direct_debit", "payment": "its", "amount_minor": "100", "currency": "USD"}
 # The state before (the payment's status and, in brackets, what else is true of it) -> the
 # operations that lead there.
 STATES: dict[str, tuple[Cells, ...]] = {
@@ -69,7 +82,9 @@ STATES: dict[str, tuple[Cells, ...]] = {
     "captured(bank)": (BANK_SALE,),
     "captured(transfer)": (TRANSFER, {"kind": "mark_received"}),
     "settled": (SALE, SETTLED),
+    "settled(bank)": (BANK_SALE, SETTLED),
     "voided": (HOLD, {"kind": "void"}),
+    "voided(captured)": (SALE, {"kind": "void"}),
     "partially_refunded": (SALE, REFUND),
     "partially_refunded(settled)": (SALE, SETTLED, REFUND),
     "partially_refunded(hold)": (HOLD, CAPTURE, REFUND),
@@ -87,7 +102,18 @@ STATES: dict[str, tuple[Cells, ...]] = {
     "transfer_pending": (TRANSFER,),
     "transfer_pending(out)": ({**TRANSFER, "transfer_direction": "out"},),
     "sent": (TRANSFER, {"kind": "mark_sent"}),
+    "expired": (HOLD, {"kind": "expire"}),
+    "in_collection": (LATER_DEBIT,),
+    "mandate_once": (ONCE,),
+    "mandate_open": (MANDATE,),
+    "mandate_running": (MANDATE, {**COLLECT, "sequence_type": "FRST"}),
+    "mandate_ended": (ONCE, {**COLLECT, "sequence_type": "OOFF"}),
+    "mandate_cancelled": (MANDATE, {"kind": "mandate_cancel"}),
+    "pending": ({**SALE, **DECLINES},),
+    "unknown": ({**SALE, **DECLINES},),
 }
+# No operation at an inline connector leaves a payment so: the tables are told.
+BY_TABLE = ("pending", "unknown")
 # Where a kind does several things, each is a line of its own.
 ALSO: dict[str, Mapping[str, Cells]] = {"adjust": {"up": {}, "down": {"direction": "down"}}}
 OWN = ("payment", "reference", "amount_minor", "currency")
@@ -106,6 +132,10 @@ _PAYMENTS = """
 SELECT o.reference, p.* FROM payment AS p
 JOIN operation AS o ON o.merchant_id = p.merchant_id AND o.id = p.id
 WHERE p.merchant_id = %(merchant_id)s
+"""
+_STATE = """
+UPDATE payment AS p SET state = %(state)s FROM operation AS o
+WHERE o.merchant_id = p.merchant_id AND o.id = p.id AND o.reference = %(name)s
 """
 _IDS = """
 SELECT id FROM operation WHERE merchant_id = %(merchant_id)s AND reference = ANY(%(names)s)
@@ -130,7 +160,8 @@ def actions() -> dict[str, tuple[Kind, Cells]]:
     found: dict[str, tuple[Kind, Cells]] = {}
     kinds = [each for each in registry.kinds().values() if each.subject is not Subject.NEW_PAYMENT]
     for kind in sorted(kinds, key=lambda each: (each.waits_for_all, each.name)):
-        sample = next((each for each in kind.samples if "payment" in each), None)
+        may = {} if kind.subject is Subject.PAYMENT_OR_MEANS else None
+        sample = next((each for each in kind.samples if "payment" in each), may)
         if sample is None:
             continue
         cells = {name: value for name, value in sample.items() if name not in OWN}
@@ -146,12 +177,15 @@ def actions() -> dict[str, tuple[Kind, Cells]]:
 class Gate:
     """One gate of the matrix with its merchant, and the files that are run there."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, *currencies: str, **unusual: object) -> None:
+        """Make it; ``unusual`` capabilities are as given, the others those of the gate's name."""
         self.engine, self.name = engine, name
-        capabilities = json.dumps(GATES[name].model_dump(mode="json"))
+        known = GATES.get(name, Capabilities()).model_dump(mode="json")
+        capabilities = json.dumps({**known, **unusual})
         with engine.database.transaction() as connection:
             directory.add_merchant(connection, name, name, "local")
             values = gate_values(name, merchant=name, capabilities=capabilities)
+            values |= {"currencies": list(currencies)} if currencies else {}
             directory.add_gate(connection, values)
         self.place: Place = find_place(engine, "local", name)
 
@@ -207,10 +241,17 @@ class Gate:
             for (state, _), done in zip(rows, self.run(row for _, row in rows), strict=True):
                 if done.state == "rejected" and done.reason != "number_listed":
                     refused[state] = str(done.reason)
+        self._put([(state, name_of(state, label)) for state in BY_TABLE for label in labels])
         known = self.payments()
         status = {s: str(known[name_of(s, labels[0])]["status"]) for s in STATES}
         other = {s: f"it is {is_now}" for s, is_now in status.items() if is_now != status_of(s)}
         return other | refused
+
+    def _put(self, wanted: list[tuple[str, str]]) -> None:
+        """Give payments their states: (state, reference)."""
+        with self.engine.database.transaction() as connection:
+            for state, name in wanted:
+                connection.execute(_STATE, {"state": state, "name": name})
 
     def _settle(self, names: list[str]) -> None:
         wanted = {"names": names, "merchant_id": self.place.merchant_id}
@@ -230,7 +271,7 @@ def status_of(state: str) -> str:
 
 
 def _addressed(row: Cells, name: str) -> Cells:
-    makes = registry.kinds()[row["kind"]].makes
+    makes = registry.kinds()[row["kind"]].makes and "payment" not in row
     return {**row, "reference" if makes else "payment": name}
 
 

@@ -224,7 +224,9 @@ def _judge_tallies(verdict: Verdict, engine: Engine, operations: dict[int, Row])
         for row in operations.values()
         if row["batch_id"] in files and row["state"] is not None
     )
-    told = Counter({(row["batch_id"], row["state"]): row["rows"] for row in _rows(engine, _TALLIES)})
+    told = Counter(
+        {(row["batch_id"], row["state"]): row["rows"] for row in _rows(engine, _TALLIES)}
+    )
     for key in counted.keys() | told.keys():
         if counted[key] != told[key]:
             verdict.say("tally", f"{key}: {counted[key]} rows, and {told[key]} are counted")

@@ -20,7 +20,14 @@ RATES = {
     "pending": 0.01,
     "refuse": 0.0005,
 }
-HARMS = ("kill worker", "stop worker", "kill sandbox", "kill database", "tell faults", "kill caller")
+HARMS = (
+    "kill worker",
+    "stop worker",
+    "kill sandbox",
+    "kill database",
+    "tell faults",
+    "kill caller",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

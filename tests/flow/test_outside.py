@@ -5,6 +5,7 @@ The processor here is a model with its own books: by key, one effect each, and f
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from paybatch import registry
 from paybatch.domain.connector import REPLY_SCHEMA, Connector
 from paybatch.flow import batch as batches
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place, find_place
@@ -40,9 +42,11 @@ class Processor:
     looks: list[str] = field(default_factory=list)
     refusals: int = 2
     is_mute: bool = False
+    schema: pl.Schema | None = None
 
     def send(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Answer each call, but for those whose amount is a fault."""
+        self.schema = calls.schema
         for call in calls.iter_rows(named=True):
             self.calls.append(call["key"])
             amount = call["amount_minor"]
@@ -60,13 +64,15 @@ class Processor:
 
     def _done(self, call: dict[str, Any]) -> pl.DataFrame:
         if call["key"] not in self.effects:
-            (reply,) = INLINE.send(pl.DataFrame([call], infer_schema_length=None))
+            one = pl.DataFrame([call], schema=self.schema)
+            (reply,) = INLINE.send(one)
             self.replies[call["key"]] = reply.row(0, named=True)
             self.effects[call["key"]] = (call["verb"], call["amount_minor"])
         return pl.DataFrame([self.replies[call["key"]]], schema=REPLY_SCHEMA)
 
     def look_up(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Tell what became of keys."""
+        self.schema = calls.schema
         for call in calls.iter_rows(named=True):
             self.looks.append(call["key"])
             if self.is_mute:
@@ -190,29 +196,46 @@ def test_a_lost_answer_is_looked_up_and_never_sent_twice(
 
 
 @pytest.mark.usefixtures("outside")
-def test_rows_behind_an_unknown_one_wait_while_the_others_go_on(
+def test_a_lost_void_of_which_a_part_is_closed_with_us_is_looked_up(
     clocked: tuple[Engine, Clock], processor: Processor
 ) -> None:
-    """The chunk is taken again for the capture; that must not end it."""
     engine, clock = clocked
-    rows = f"sale,{LOST},USD,{CARD},a,\nrefund,10,USD,,,,a\nauthorize,50,USD,{CARD},b,\n"
-    done = run(engine, rows + "capture,50,USD,,,,b\n")
-    assert (done.state, states(engine)) == ("waiting", {"approved": 2})
+    rows = "authorize,2000,USD,378282246310005,12/39,a,\ncapture,700,USD,,,,a\ncapture,1,USD,,,,a\n"
+    assert run(engine, rows).state == "completed"
+    done = run(engine, "void,,,,,,a\n")  # of the captured 701; the hold takes no reversal
+    assert done.state == "waiting"
     clock.now += timedelta(seconds=3)
     assert recover(engine) == 1
     assert batches.go_on(engine, done.id).state == "completed"
-    assert states(engine) == {"approved": 4}
+    assert processor.effects.popitem()[1] == ("void", LOST)
+    with engine.database.transaction() as connection:
+        found = connection.execute("SELECT released, cancelled FROM payment").fetchall()
+        told = connection.execute("SELECT message FROM outcome WHERE message IS NOT NULL")
+        assert "rolls off" in str(told.fetchall())
+    assert found == [(1299, LOST)]
+    assert reserved(engine) == 0
     assert laws_hold(engine)
 
 
 @pytest.mark.usefixtures("outside")
-def test_a_batch_is_not_complete_while_a_row_without_followers_is_unknown(
+def test_a_capture_above_the_hold_is_reserved_and_authorized(
     clocked: tuple[Engine, Clock],
 ) -> None:
-    engine, _ = clocked
-    rows = f"refund,{LOST},USD,,,,old\nauthorize,50,USD,{CARD},b,\ncapture,50,USD,,,,b\n"
-    assert run(engine, f"sale,900,USD,{CARD},old,\n").state == "completed"
-    assert run(engine, "refund,1,USD,,,,old\n" + rows).state == "waiting"
+    engine, clock = clocked
+    with engine.database.transaction() as connection:
+        connection.execute("""UPDATE gate SET capabilities = '{"over_capture": "60"}'""")
+    rows = f"authorize,600,USD,{CARD},a,\ncapture,200,USD,,,,a\ncapture,{LOST},USD,,,,a\n"
+    done = run(engine, rows)
+    assert reserved(engine) == LOST
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert states(engine) == {"approved": 3}
+    with engine.database.transaction() as connection:
+        found = connection.execute("SELECT authorized, captured FROM payment").fetchall()
+    assert found == [(200 + LOST, 200 + LOST)]
+    assert reserved(engine) == 0
+    assert laws_hold(engine)
 
 
 @pytest.mark.usefixtures("outside")
@@ -273,6 +296,149 @@ def test_what_is_under_way_is_reserved(clocked: tuple[Engine, Clock], processor:
     recover(engine)
     assert reserved(engine) == 0
     assert laws_hold(engine)
+
+
+SALE = {"kind": "sale", "currency": "USD", "card_number": "4111111111111111"}
+SALE |= {"card_expiry": "12/39"}
+
+
+@pytest.mark.usefixtures("outside")
+def test_single_calls_leave_the_house_too(
+    engine: Engine, place: Place, processor: Processor
+) -> None:
+    caller = Caller(engine, place)
+    sale = caller.call({**SALE, "amount_minor": "1000", "reference": "s"})
+    assert (sale["state"], sale["status"], sale["approved_minor"]) == ("approved", "captured", 1000)
+    refund = {"kind": "refund", "amount_minor": "300", "payment": sale["payment"]}
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: caller.call(refund), range(8)))
+    assert Counter(each["state"] for each in told) == {"approved": 3, "rejected": 5}
+    assert sum(amount for verb, amount in processor.effects.values() if verb == "refund") == 900
+    assert reserved(engine) == 0
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_call_without_answer_is_unknown_and_looked_up(
+    clocked: tuple[Engine, Clock], place: Place, processor: Processor
+) -> None:
+    engine, clock = clocked
+    caller = Caller(engine, place)
+    asked = {**SALE, "amount_minor": str(LOST), "idempotency_key": "k1"}
+    first = caller.call(asked)
+    assert (first["state"], first["payment"]) == ("unknown", None)
+    assert caller.call(asked)["reason"] == "key_running"
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    again = caller.call(asked)
+    assert (again["state"], again["first_state"]) == ("replayed", "approved")
+    assert again["first"] == first["operation"]
+    assert len(processor.calls) == 1
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_call_whose_process_died_is_looked_up(
+    clocked: tuple[Engine, Clock], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its claim and its answer nobody is left who could tell."""
+    engine, clock = clocked
+
+    def died(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("paybatch.flow.calls.call.sent", died)
+        with pytest.raises(KeyboardInterrupt):
+            Caller(engine, place).call({**SALE, "amount_minor": "50"})
+    assert recover(engine) == 0
+    clock.now += timedelta(minutes=2)
+    assert recover(engine) == 1
+    assert states(engine) == {"approved": 1}
+    assert laws_hold(engine)
+
+
+MARKS = (
+    "kind,reference,payment,amount_minor,currency,card_number,card_expiry,alert_id,alert_outcome,"
+    "arn,initiator,pattern\n"
+)
+PAYER = {"card_number": "4111111111111111", "card_expiry": "12/39", "currency": "USD"}
+SALE = {"kind": "sale", "reference": "p", "amount_minor": "100", **PAYER}
+SALE |= {"initiator": "customer", "pattern": "recurring"}
+ALERT = {"kind": "alert_update", "payment": "p", "alert_id": "EA-1", "alert_outcome": "stopped"}
+
+
+def run_marks(engine: Engine, *rows: dict[str, str]) -> str:
+    """Run rows as a file; give the state of its batch."""
+    names = MARKS.strip().split(",")
+    lines = [",".join(row.get(name, "") for name in names) for row in rows]
+    text = MARKS + "\n".join(lines) + "\n"
+    request = Request(file_name="marks.csv", dialect="native", again=True)
+    return batches.run(engine, find_place(engine, "local"), [text.encode()], request).state
+
+
+@pytest.mark.usefixtures("outside")
+def test_marks_are_sent_once(engine: Engine, processor: Processor) -> None:
+    listed = {"kind": "blacklist", "payment": "p"}
+    by_card = {"kind": "blacklist", "card_number": "5555555555554444"}
+    taken = {"kind": "chargeback", "payment": "p", "amount_minor": "40", "arn": "A1"}
+    won = {"kind": "chargeback_reversal", "payment": "p", "arn": "A2"}
+    assert run_marks(engine, SALE, ALERT, ALERT, taken, won, listed, by_card) == "completed"
+    assert states(engine) == {"approved": 5, "rejected": 2}
+    assert run_marks(engine, ALERT) == "completed"
+    verbs = Counter(verb for verb, _ in processor.effects.values())
+    assert verbs == {"sale": 1, "alert": 1, "blacklist": 2}
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_an_alert_without_answer_is_not_sent_again(
+    clocked: tuple[Engine, Clock],
+    processor: Processor,
+) -> None:
+    engine = clocked[0]
+    run_marks(engine, SALE)
+    processor.is_mute = True
+    run_marks(engine, ALERT)
+    run_marks(engine, ALERT)
+    verbs = Counter(verb for verb, _ in processor.effects.values())
+    assert verbs["alert"] == 1
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_later_payment_of_a_series_is_sent_with_its_id(engine: Engine) -> None:
+    later = {"kind": "rebill", "payment": "p", "amount_minor": "10", "currency": "USD"}
+    later |= {"initiator": "merchant", "pattern": "recurring"}
+    assert run_marks(engine, SALE, later) == "completed"
+    assert run_marks(engine, later) == "completed"
+    assert states(engine) == {"approved": 3}
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_rows_behind_an_unknown_one_wait_while_the_others_go_on(
+    clocked: tuple[Engine, Clock], processor: Processor
+) -> None:
+    """The chunk is taken again for the capture; that must not end it."""
+    engine, clock = clocked
+    rows = f"sale,{LOST},USD,{CARD},a,\nrefund,10,USD,,,,a\nauthorize,50,USD,{CARD},b,\n"
+    done = run(engine, rows + "capture,50,USD,,,,b\n")
+    assert (done.state, states(engine)) == ("waiting", {"approved": 2})
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert states(engine) == {"approved": 4}
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_batch_is_not_complete_while_a_row_without_followers_is_unknown(
+    clocked: tuple[Engine, Clock],
+) -> None:
+    engine, _ = clocked
+    rows = f"refund,{LOST},USD,,,,old\nauthorize,50,USD,{CARD},b,\ncapture,50,USD,,,,b\n"
+    assert run(engine, f"sale,900,USD,{CARD},old,\n").state == "completed"
+    assert run(engine, "refund,1,USD,,,,old\n" + rows).state == "waiting"
 
 
 @pytest.mark.usefixtures("outside")

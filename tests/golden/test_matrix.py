@@ -8,7 +8,6 @@ import pytest
 
 from gates_support import GATES
 from matrix_support import STATES, Done, Gate, actions, name_of, status_of
-from paybatch.domain.kind import Subject
 from paybatch.flow.engine import Engine
 from tests_support import laws_hold
 
@@ -31,8 +30,9 @@ def cells(gate: Gate, labels: list[str], states: list[str]) -> dict[tuple[str, s
             **known[label][1],
             "kind": known[label][0].name,
             "payment": ids[name_of(state, label)],
+            **({"alert_id": f"EA-{number}"} if "alert_id" in known[label][1] else {}),
         }
-        for label, state in asked
+        for number, (label, state) in enumerate(asked)
     ]
     ended = dict(zip(asked, gate.run(rows), strict=True))
     after = gate.payments()
@@ -62,7 +62,7 @@ def page(gate: Gate) -> list[str]:
     lines = [f"\n\n=== {gate.name} gate ===", ""]
     lines += [f"{state}: not here ({why})" for state, why in absent.items()]
     for label in sorted(labels):
-        makes = actions()[label][0].subject is Subject.NEW_FROM_PAYMENT
+        makes = actions()[label][0].chains
         answers: dict[str, list[str]] = defaultdict(list)
         for state in states:
             answers[told(found[label, state], state, makes=makes)].append(state)

@@ -68,7 +68,12 @@ def _wire() -> list[pl.Expr]:
         pl.col("voice_approval_code").alias("approval_code"),
     ).struct.json_encode()
     url = pl.col("setting_url").str.strip_chars_end("/") + "/calls"
-    return [pl.col("operation", "key"), amount, url.alias("url"), body.alias("body")]
+    return [
+        pl.col("operation", "key", "send_before_epoch"),
+        amount,
+        url.alias("url"),
+        body.alias("body"),
+    ]
 
 
 def _send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -115,7 +120,8 @@ def _answered(call: Call, came: Came) -> Reply:
         return no_effect(call, Response.DUPLICATE, told.text, told.code)
     result = Result.APPROVED if told.status == "approved" else Result.DECLINED
     response = _RESPONSES.get(told.code, Response.DECLINED)
-    how = (told.code, told.text, told.approval_code, told.avs, told.cvv, told.score, None)
+    said = (told.code, told.text, told.approval_code)
+    how = (*said, told.avs, told.cvv, told.score, None, None)
     return (call["operation"], result, told.approved_minor, response, *how)
 
 

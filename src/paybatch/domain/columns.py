@@ -7,6 +7,7 @@ from paybatch.domain import fields
 from paybatch.domain.fields import Field
 from paybatch.domain.line_items import LINE_ITEMS_JSON
 from paybatch.domain.reasons import Reason
+from paybatch.domain.selection import DIFFERING_AMOUNTS, PAYMENT_NAMES
 
 KIND = Field(name="kind", type=fields.word(40), title="What to do; see `paybatch kinds`")
 MERCHANT = Field(name="merchant", type=fields.word(64), title="Whose money it is")
@@ -110,6 +111,11 @@ PAYMENT = Field(
     type=fields.name(64),
     title="The payment to act on: its id, or the reference of the row that made it",
 )
+SOURCE_MERCHANT = Field(
+    name="source_merchant",
+    type=fields.word(64),
+    title="Whose payment it is, where not the row's own merchant's",
+)
 FINAL = Field(
     name="final", type=fields.TRUE_OR_FALSE, title="true: the last capture, the rest is released"
 )
@@ -140,7 +146,11 @@ STAGE = Field(
     ),
     title="How far the dispute is",
 )
-DOCUMENT = Field(name="document", type=fields.text(255), title="Where the document is kept")
+DOCUMENT = Field(
+    name="document",
+    type=fields.text(255),
+    title="The document: its name in the archive beside the file, or where it is kept",
+)
 ALERT_ID = Field(name="alert_id", type=fields.word(64), title="The alert service's own id")
 ALERT_OUTCOME = Field(
     name="alert_outcome",
@@ -161,6 +171,11 @@ TRANSFER_DIRECTION = Field(
 BANK_REFERENCE = Field(
     name="bank_reference", type=fields.name(64), title="The bank's reference of the transfer"
 )
+DISPUTE_ID = Field(
+    name="dispute",
+    type=fields.word(64),
+    title="The dispute: your or the scheme's id of it; default: the only one of the payment",
+)
 ARN = Field(name="arn", type=fields.word(32), title="Acquirer's reference number of the dispute")
 REASON_CODE = Field(
     name="reason_code", type=fields.word(16), title="The scheme's reason code of the dispute"
@@ -170,6 +185,22 @@ DUE_ON = Field(name="due_on", type=fields.DAY, title="Day by which an answer is 
 
 PROCESSOR = Field(
     name="processor", type=fields.word(64), title="Every gate of the merchant at this processor"
+)
+SINCE_ON = Field(
+    name="since_on", type=fields.DAY, title="Only payments of this business day or a later one"
+)
+UNTIL_ON = Field(
+    name="until_on", type=fields.DAY, title="Only payments of this business day or an earlier one"
+)
+PAYMENTS = Field(
+    name="payments",
+    type=PAYMENT_NAMES,
+    title="Only these payments: ids or references with | between them",
+)
+DIFFERENCES = Field(
+    name="differences",
+    type=DIFFERING_AMOUNTS,
+    title="Other amounts than all that is left: payment=amount_minor with | between them",
 )
 EXPECTED_SALE_COUNT = Field(
     name="expected_sale_count", type=fields.COUNT, title="Control total: how many sales there are"
@@ -325,7 +356,8 @@ RARE = (*SERIES, *PURCHASE, *TIMING, VOICE_APPROVAL_CODE, PARTIAL_APPROVAL)
 TAKING = (*NEW_PAYMENT, *RARE)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
-DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
+DISPUTE = (DISPUTE_ID, ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
+SELECTION = (PAYMENTS, DIFFERENCES, SINCE_ON, UNTIL_ON)
 CONTROL_TOTALS = (*(EXPECTED_SALE_COUNT, EXPECTED_SALE, EXPECTED_REFUND_COUNT, EXPECTED_REFUND),)
 CARD = (PAYMENT, CARD_NUMBER, CARD_EXPIRY, CARD_REFERENCE)
 LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

@@ -44,6 +44,10 @@ FAULTS_TOLD = 10
 _REFUSED_AT: Mapping[str, str] = {
     Reason.CVV_GONE: "card_cvv",
     Reason.CARD_HELD: "customer",
+    Reason.DISPUTE_UNKNOWN: "dispute",
+    Reason.DISPUTE_DIFFERS: "arn",
+    Reason.ALERT_ANSWERED: "alert_id",
+    Reason.SCHEME_ID_MISSING: "scheme_transaction_id",
     Reason.SEQUENCE_NOT_ALLOWED: "sequence_type",
     Reason.WALLET_FULL: "customer",
     Reason.NOT_SUPPORTED: "kind",
@@ -103,13 +107,24 @@ def refusal(rows: pl.DataFrame) -> dict[str, pl.Expr]:
     column = reason.replace_strict(_REFUSED_AT, default="payment", return_dtype=pl.String)
     given = {"amount_minor": "requested_minor", "currency": "currency", "kind": "kind"}
     given["payment"] = "payment" if "payment" in rows.columns else "payment_reference"
-    given |= {name: name for name in ("customer", "sequence_type") if name in rows.columns}
+    more = ("customer", "sequence_type", "dispute", "arn", "alert_id")
+    given |= {name: name for name in more if name in rows.columns}
     value = pl.coalesce(
         pl.when(column == name).then(pl.col(source).cast(pl.String))
         for name, source in given.items()
     )
-    told = sentence(column, value, sentence_of(reason), pl.lit(""))
+    told = sentence(column, value, _wrong(rows, reason), pl.lit(""))
     return {"column_name": column, "value": value, "message": told}
+
+
+def _wrong(rows: pl.DataFrame, reason: pl.Expr) -> pl.Expr:
+    """Give a refusal's sentence; of a status that does not allow a row also which it is."""
+    wrong = sentence_of(reason)
+    if not {"status", "act"} <= set(rows.columns):
+        return wrong
+    is_told = (reason == Reason.STATUS_NOT_ALLOWED) & pl.col("status").is_not_null()
+    told = filled("{} (it is {}; see `paybatch kinds {}`)", wrong, "status", "act")
+    return pl.when(is_told).then(told).otherwise(wrong)
 
 
 def sentence(column: pl.Expr, value: pl.Expr, wrong: pl.Expr, allowed: pl.Expr) -> pl.Expr:

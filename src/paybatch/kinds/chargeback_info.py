@@ -9,8 +9,10 @@ Source: ConnPay Upload Chargebacks Info.
 import polars as pl
 
 from paybatch.domain import columns, payment
-from paybatch.domain.effects import Fact, Record
+from paybatch.domain.disputes import InDispute
+from paybatch.domain.effects import Fact, Record, keep_document
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.text import filled
 
 KIND = Kind(
     name="chargeback_info",
@@ -18,7 +20,7 @@ KIND = Kind(
     group="Disputes",
     verb=None,
     subject=Subject.PAYMENT,
-    fields=(*columns.FOLLOW_UP, columns.STAGE, *columns.DISPUTE),
+    fields=(*columns.FOLLOW_UP, columns.STAGE, columns.DOCUMENT, *columns.DISPUTE),
     required=frozenset({"payment", "stage"}),
     amount=AmountRule.NONE,
     statuses=lambda _: payment.GOOD,
@@ -33,8 +35,11 @@ KIND = Kind(
                 "text": pl.col("comment"),
             },
         ),
+        keep_document(),
     ),
-    reads=(columns.STAGE, *columns.DISPUTE),
+    reads=(columns.STAGE, columns.DOCUMENT, *columns.DISPUTE),
+    in_dispute=InDispute(),
+    tells=filled("dispute {}", "dispute"),
     opposite=None,
     permission="chargeback",
     risk=Risk.MARK,

@@ -18,7 +18,7 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.NOTE: (*_KEYS, "name", "text", "created_at"),
     Fact.LISTING: (*_KEYS, "level", "place", "what", "value", "is_listed", "created_at"),
     Fact.DISPUTE_STEP: (
-        *(*_KEYS, "stage", "amount_minor", "currency", "arn", "reason_code"),
+        *(*_KEYS, "dispute", "stage", "amount_minor", "currency", "arn", "reason_code"),
         *("happened_on", "due_on", "text", "created_at"),
     ),
     Fact.CARD_NAME: (*_KEYS, "name_type", "name", "number_id", "expiry", "created_at"),
@@ -27,6 +27,19 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.MANDATE: (*_KEYS, "creditor_id", "bic", "mandate_type", "signed_on", "created_at"),
     Fact.DEBIT: (*_KEYS, "mandate_id", "sequence_type", "collect_on", "created_at"),
     Fact.DUE: (*_KEYS, "kind", "due_on", "created_at"),
+    Fact.RECURRING: (
+        *(*_KEYS, "source_id", "amount_minor", "amount_to_minor", "amounts", "period", "every"),
+        *("start_on", "finish_on", "finish_count", "attempts", "scheme_transaction_id"),
+        *("created_at", "next_on"),
+    ),
+    Fact.RECURRING_CHANGE: (
+        *(*_KEYS, "amount_minor", "amount_to_minor", "amounts", "is_back", "created_at"),
+    ),
+    Fact.RECURRING_PAYER: (
+        *(*_KEYS, "billing_first_name", "billing_last_name", "billing_address_line_1"),
+        *("billing_city", "billing_state", "billing_postal_code", "billing_country"),
+        *("billing_phone", "email", "customer_ip", "created_at"),
+    ),
 }
 
 
@@ -56,6 +69,9 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
         Fact.MANDATE: _SQL["copy_mandate"],
         Fact.DEBIT: _SQL["copy_debit"],
         Fact.DUE: _SQL["copy_due"],
+        Fact.RECURRING: _SQL["copy_recurring"],
+        Fact.RECURRING_CHANGE: _SQL["copy_recurring_change"],
+        Fact.RECURRING_PAYER: _SQL["copy_recurring_payer"],
     }
     copy_in(connection, copies[fact], rows[FACT_COLUMNS[fact]])
 
@@ -63,7 +79,10 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
 def facts_of_payment(
     connection: Connection[Row], merchant_id: int, payment_id: int
 ) -> list[dict[str, Any]]:
-    """List what stands on a payment beside money: operation_id, fact, name, text, created_at."""
+    """List what stands on a payment beside money.
+
+    Columns: operation_id, fact, name, text, detail (values by name), created_at.
+    """
     parameters = {"merchant_id": merchant_id, "payment_id": payment_id}
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL["facts_of_payment"], parameters).fetchall()

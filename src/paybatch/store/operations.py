@@ -13,6 +13,7 @@ from paybatch.store.statements import statements
 
 LINE_BITS = 30
 LINES_MAX = 1 << LINE_BITS
+FILE_LINES_MAX = LINES_MAX >> 1  # the lines behind are those of operations that rows make
 
 CLAIMED = {
     "merchant_id": pl.Int32(),
@@ -69,6 +70,7 @@ REPORTED = {
     "approval_code": pl.String(),
     "avs_result": pl.String(),
     "cvv_result": pl.String(),
+    "scheme_transaction_id": pl.String(),
     "settled_epoch": pl.Int64(),
     "cells": pl.String(),
 }
@@ -84,7 +86,7 @@ OPERATION_COLUMNS = (
 OUTCOME_COLUMNS = (
     *("merchant_id", "id", "state", "reason", "message", "payment_id", "status"),
     *("approved_minor", "response", "processor_code", "processor_text", "approval_code"),
-    *("avs_result", "cvv_result", "settled_at"),
+    *("avs_result", "cvv_result", "scheme_transaction_id", "settled_at"),
 )
 
 _SQL = statements("operation")
@@ -98,6 +100,11 @@ def operation_id(batch_id: int, line: int) -> int:
 def line_of(operation: int) -> int:
     """Give the line that the id of an operation was made from."""
     return operation % LINES_MAX
+
+
+def batch_of(operation: int) -> int:
+    """Give the batch that the id of an operation was made from."""
+    return operation >> LINE_BITS
 
 
 def id_range(batch_id: int, first_line: int, last_line: int) -> dict[str, int]:

@@ -24,6 +24,7 @@ LOCKED = {
     "payment_number_id": pl.String(),
     "payment_brand": pl.String(),
     "payment_expiry": pl.Int16(),
+    "payment_scheme_id": pl.String(),
     "payment_day": pl.Date(),
     **{name: pl.Int64() for name in AMOUNTS},
 }
@@ -34,13 +35,16 @@ PAYMENT_COLUMNS = (
     *(
         "expiry",
         "brand",
+        "scheme_transaction_id",
         "business_day",
+        "made_on",
         "authorized",
         "captured",
         "refund_excess_percent",
         "created_at",
     ),
 )
+FEW_CHANGES = 1_000  # so many are given as lists
 CHANGE_COLUMNS = ("merchant_id", "payment_id", *CHANGEABLE, "state")
 
 
@@ -88,14 +92,36 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """
     if frame.is_empty():
         return
+    if frame.height <= FEW_CHANGES:
+        changes = frame.select_seq(CHANGE_COLUMNS).to_dict(as_series=False)
+        connection.execute(_SQL["apply_few"], changes)
+        return
     connection.execute(_SQL["make_changes"])
     copy_in(connection, _SQL["copy_changes"], frame[CHANGE_COLUMNS])
     connection.execute(_SQL["apply_changes"])
 
 
+def change_means(connection: Connection[Row], frame: pl.DataFrame) -> None:
+    """Let payments (``merchant_id, payment_id``) that are locked be for other cards."""
+    parameters = {
+        **_listed(frame),
+        "number_ids": frame["number_id"].to_list(),
+        "brands": frame["brand"].to_list(),
+        "expiries": frame["expiry"].to_list(),
+    }
+    connection.execute(_SQL["change_means"], parameters)
+
+
 def forget_changes(connection: Connection[Row]) -> None:
     """Forget the changes that were applied in this transaction, before others are."""
     connection.execute(_SQL["forget_changes"])
+
+
+def name_at_scheme(connection: Connection[Row], made: pl.DataFrame) -> None:
+    """Give payments (``merchant_id, payment_id``) their ``scheme_transaction_id``."""
+    if not made.is_empty():
+        names = {"names": made["scheme_transaction_id"].to_list()}
+        connection.execute(_SQL["name_at_scheme"], {**_listed(made), **names})
 
 
 def drop_pending(connection: Connection[Row], keys: pl.DataFrame) -> None:

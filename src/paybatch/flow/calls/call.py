@@ -19,6 +19,7 @@ from paybatch import registry
 from paybatch.domain.delimited import Records
 from paybatch.flow.calls.call_values import readable
 from paybatch.flow.calls.group import Group
+from paybatch.flow.calls.outgoing import Outgoing, landed, sent
 from paybatch.flow.calls.waiting import Answer, Groups, PaymentKey, Waiting
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake.check import check
@@ -48,6 +49,7 @@ class Caller:
         self._place, self._placed_at = place, engine.clock()
         self._lock = threading.Lock()
         self._open = Groups(partial(self._work, waits=False))
+        self._back = Groups(self._land)
         self._held: WeakValueDictionary[PaymentKey, Groups] = WeakValueDictionary()
         self._room = threading.Semaphore(HELD_MAX)
         self._block = 0
@@ -71,14 +73,43 @@ class Caller:
         asked = readable(values)
         mine = Waiting(asked, asked.get("idempotency_key"))
         self._open.enter(mine)
-        if mine.held is not None:
+        while mine.held is not None:
             groups = self._groups_of(mine.held)
             mine = Waiting(asked, mine.key)
             groups.enter(mine)
+        if mine.outgoing is not None:
+            mine = self._sent(mine.outgoing)
         if mine.error is not None:
             raise mine.error
         assert mine.answer is not None
         return mine.answer
+
+    def _sent(self, outgoing: Outgoing) -> Waiting:
+        """Send a call that leaves the house, and have its reply settled with those of others."""
+        back = Waiting({}, come=sent(self._engine, outgoing))
+        self._back.enter(back)
+        return back
+
+    def _land(self, group: list[Waiting]) -> None:
+        """Settle replies in one transaction, or each in its own if that one is undone.
+
+        Raises:
+            DatabaseGoneError: Nobody knows what became of them; they are looked up when it is back.
+        """
+        try:
+            with self._engine.database.transaction() as connection:
+                answers = landed(self._engine, connection, [each.come for each in group])
+        except DatabaseGoneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised in the callers' threads
+            if len(group) > 1:
+                for each in group:
+                    self._land([each])
+            else:
+                group[0].error = error
+            return
+        for each, answer in zip(group, answers, strict=True):
+            each.answer = answer
 
     def _groups_of(self, key: PaymentKey) -> Groups:
         """Give the groups of the calls that wait for a payment."""
@@ -112,12 +143,17 @@ class Caller:
                 group[0].error = error
             return
         for each, answer in zip(group, answers, strict=True):
-            if isinstance(answer, dict):
-                each.answer = answer
-            else:
-                each.held = answer
+            match answer:
+                case dict():
+                    each.answer = answer
+                case Outgoing():
+                    each.outgoing = answer
+                case _:
+                    each.held = answer
 
-    def _settle(self, calls: list[Mapping[str, str]], *, waits: bool) -> list[Answer | PaymentKey]:
+    def _settle(
+        self, calls: list[Mapping[str, str]], *, waits: bool
+    ) -> list[Answer | PaymentKey | Outgoing]:
         """Take calls through check, claim, send and settle, and give their answers in order.
 
         A call whose payment is held gets the payment's key, and is not carried out; if the group

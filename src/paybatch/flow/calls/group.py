@@ -8,27 +8,24 @@ import polars as pl
 
 from paybatch.domain.few import nulls
 from paybatch.flow import phases
+from paybatch.flow.calls.outgoing import Outgoing, answers_of, kept, unknown
 from paybatch.flow.calls.waiting import Answer, PaymentKey
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake.shaping import Origin, rejected, replayed
 from paybatch.flow.place import Place, refreshed
+from paybatch.flow.sending.awaited import awaited_of
 from paybatch.flow.working import details, filters, gates
 from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.claim import Book, acts_on_payment
 from paybatch.flow.working.enrolling import wallets_of
 from paybatch.flow.working.rounds import in_rounds, locked
 from paybatch.flow.working.sender import Sender
+from paybatch.flow.working.series import with_scheme_ids
 from paybatch.flow.working.settle import Settled, store
 from paybatch.flow.working.subjects import stored_subjects
 from paybatch.store import operations, payments
 from paybatch.store.database import Connection, Row
 from paybatch.store.operations import CLAIMED
-from paybatch.store.public_ids import Shape
-
-_KEPT = (
-    *("state", "reason", "message", "status", "approved_minor", "response", "processor_code"),
-    *("processor_text", "approval_code", "avs_result", "cvv_result", "first", "first_state"),
-)
 
 
 @dataclass(frozen=True)
@@ -40,17 +37,23 @@ class Group:
     origin: Origin
     rows: pl.DataFrame
 
-    def settle(self, connection: Connection[Row], *, waits: bool) -> list[Answer | PaymentKey]:
+    def settle(
+        self, connection: Connection[Row], *, waits: bool
+    ) -> list[Answer | PaymentKey | Outgoing]:
         """Store the calls with what became of them, and give their answers in order.
 
-        A call whose payment somebody else holds is not stored, and gets the payment's key; if the
-        group ``waits`` there is none. Payments are locked before idempotency keys are taken: so
+        One that leaves the house has no answer yet, and is given as it is to be sent. A call whose
+        payment somebody else holds is not stored, and gets the payment's key; if the group
+        ``waits`` there is none, but for calls behind another one on a payment of a gate outside.
+        Payments are locked before idempotency keys are taken: so
         nobody waits for a key of somebody who waits.
         """
         rows = self.rows
         good = rows if rows["accepted"].all() else rows.filter("accepted")
         acts = stored_subjects(connection, self.place, good)
         taken, held = _locked(connection, acts, waits=waits)
+        if self.place.has_outside:
+            held |= _behind_others(acts)
         if held:
             is_free = ~pl.col("id").is_in(list(held))
             rows, acts = rows.filter(is_free), acts.filter(is_free)
@@ -67,10 +70,18 @@ class Group:
                 self._behind(connection, part) if place else self._rounds(connection, taken, part)
             )
             if done:
-                store(self.engine, connection, done)
+                store(self.engine, connection, [each for each in done if each.awaited.is_empty()])
             settled += done
-        answers = self._answers([*refused, *(each.outcomes for each in settled)])
-        return [held[each] if each in held else answers[each] for each in self.rows["id"]]
+        awaited = awaited_of(settled)
+        out: dict[int, Outgoing] = {}
+        answers = answers_of(self.engine, [*refused, *(each.outcomes for each in settled)])
+        if not awaited.is_empty():
+            out = kept(self.engine, connection, self.place, awaited)
+            answers |= {
+                call["id"][0]: unknown(self.engine, call) for call in awaited.iter_slices(1)
+            }
+        found: dict[int, Answer | PaymentKey | Outgoing] = {**answers, **out, **held}
+        return [found[each] for each in self.rows["id"]]
 
     def _behind(self, connection: Connection[Row], rows: pl.DataFrame) -> list[Settled]:
         """Take calls through their rounds that stand behind a phase of their group.
@@ -100,7 +111,7 @@ class Group:
             return gates.worked(self.engine, connection, self.place, _detailed(self.place, rows))
         listed = filters.kinds_of_lists(connection)
         looked = {name for what, name in filters.DETAILS.items() if what in listed}
-        claim = _detailed(self.place, rows, looked)
+        claim = with_scheme_ids(connection, _detailed(self.place, rows, looked))
         sender = Sender(self.engine, self.place)
         # Calls of one group may act on the same payment.
         is_ordered = claim["payment_id"].count() > 1
@@ -110,24 +121,6 @@ class Group:
         now = self.engine.clock()
         return in_rounds(book, claim, sender.send, now, is_ordered=is_ordered)
 
-    def _answers(self, outcomes: list[pl.DataFrame]) -> dict[int, Answer]:
-        """Give the answers by the ids of their operations."""
-        rows = [row for each in outcomes for row in each.iter_rows(named=True)]
-        names = [
-            self.engine.public_ids.encode(
-                pl.Series([row[column] for row in rows], dtype=pl.Int64), noun, Shape.NATIVE
-            )
-            for column, noun in (("id", "op"), ("payment_id", "pay"))
-        ]
-        return {
-            row["id"]: {
-                **{name: row.get(name) for name in _KEPT},
-                "operation": operation,
-                "payment": payment,
-            }
-            for row, operation, payment in zip(rows, *names, strict=True)
-        }
-
 
 def _detailed(
     place: Place, rows: pl.DataFrame, more: AbstractSet[str] = frozenset()
@@ -135,8 +128,19 @@ def _detailed(
     """Give rows as a claim takes them, with their CVVs and the details that are wanted of them."""
     wanted = details.wanted(place, rows) | more
     absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
-    claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
+    claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])
+    claim = claim[[*CLAIMED, *wanted, "cvv", "payment"]]
     return details.read(claim, wanted)
+
+
+def _behind_others(acts: pl.DataFrame) -> dict[int, PaymentKey]:
+    """Give the operations behind another one on the same payment, with its key.
+
+    What they may do is known when that one was sent, and what it may take is reserved.
+    """
+    named = acts.filter(acts_on_payment() & pl.col("payment_id").is_not_null())
+    behind = named.filter(~pl.struct(KEY).is_first_distinct())
+    return {each: (merchant, payment) for each, merchant, payment in behind[["id", *KEY]].rows()}
 
 
 def _locked(

@@ -23,6 +23,8 @@ class Waiting:
         key: Calls with the same one are never in one group; None = no such rule.
         answer: What it was told.
         held: The payment that somebody else holds; then the call was not carried out.
+        outgoing: What is to be sent; its answer is not there yet.
+        come: A reply that is to be settled.
         error: Why it has no answer.
         turn: Set when the call is done, or when it is its thread's turn to lead.
     """
@@ -31,13 +33,16 @@ class Waiting:
     key: str | None = None
     answer: Answer | None = None
     held: PaymentKey | None = None
+    outgoing: Any = None
+    come: Any = None
     error: BaseException | None = None
     turn: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_done(self) -> bool:
         """Tell whether somebody worked it."""
-        return (self.answer, self.held, self.error) != (None, None, None)
+        told = (self.answer, self.held, self.outgoing, self.error)
+        return any(each is not None for each in told)
 
 
 class Groups:

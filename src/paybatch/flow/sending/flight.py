@@ -70,7 +70,10 @@ class Flight:
         calls = self.calls.join(answered, on="id", how="semi", maintain_order="left")
         known, lost = parted(calls, replies)
         with engine.database.transaction() as connection:
-            faults = known.filter(pl.col("result").is_in(FAULTS)).height
+            is_fault = pl.col("result").is_in(FAULTS) & (
+                pl.col("operation") % operations.LINES_MAX < operations.FILE_LINES_MAX
+            )
+            faults = known.filter(is_fault).height
             self._hold(connection, faults)
             tallies = [left(calls, "sending")]
             if not known.is_empty():
@@ -101,7 +104,9 @@ class Flight:
                 drop_cvvs(self.work, connection, self.calls)
             is_open = self.has_followers or not untaken.is_empty()
             # Unknown may also be what was sent before the chunk was taken again.
-            is_waiting = doubts or chunks.in_doubt(connection, self.lease.batch_id, self.lease.number)
+            is_waiting = doubts or chunks.in_doubt(
+                connection, self.lease.batch_id, self.lease.number
+            )
             state = "loaded" if is_open else "waiting" if is_waiting else "done"
             chunks.leave_chunk(connection, self.lease, state)
 

@@ -86,7 +86,7 @@ class Book:
         """Join rows with their payments and judge them."""
         joined = rows.join(self.payments, on=KEY, how="left", maintain_order="left")
         if any(_is_chained(name) for name in distinct(rows["kind"])):
-            joined = joined.with_columns_seq(_taken_over())
+            joined = in_series(joined.with_columns_seq(_taken_over()))
         return judged(self.place, joined)
 
     def change(self, changes: pl.DataFrame) -> None:
@@ -100,8 +100,16 @@ class Book:
             grown.append(pl.coalesce("state_by", STATE).alias(STATE))
         self.payments = joined.with_columns_seq(grown)[list(LOCKED)]
 
+    def change_means(self, means: pl.DataFrame) -> None:
+        """Let payments be for other cards (``means_changes.MEANS``)."""
+        if means.is_empty():
+            return
+        new = means.rename({name: f"payment_{name}" for name in ("number_id", "brand", "expiry")})
+        self.payments = self.payments.update(new, on=KEY)
+
     def add(self, made: pl.DataFrame) -> None:
         """Add payments that were made in this chunk."""
+        made = made.with_columns_seq(payment_scheme_id="scheme_transaction_id")
         zeros = [pl.lit(0, pl.Int64).alias(n) for n in AMOUNTS if n not in made.columns]
         self.payments = pl.concat(
             [self.payments, made.with_columns_seq(zeros).select_seq(list(LOCKED))]
@@ -148,13 +156,28 @@ def claim_once(book: Book, operations: pl.DataFrame) -> Round:
     """Claim a chunk in which every payment occurs once."""
     if not operations["payment_id"].count() and not operations["reason"].count():
         none = operations.clear()
-        return Round(_as_asked(operations), none, none)
+        return Round(_told_if_able(book.place, _as_asked(operations)), none, none)
     acts = operations.filter(acts_on_payment())
     new = _as_asked(operations.filter(~acts_on_payment()))
     rows = book.judge(acts)
     good = pl.col("refusal").is_null()
     calls = pl.concat([new, rows.filter(good)], how="diagonal")
-    return Round(calls, rows.filter(~good), acts.clear())
+    return Round(_told_if_able(book.place, calls), rows.filter(~good), acts.clear())
+
+
+def _told_if_able(place: Place, calls: pl.DataFrame) -> pl.DataFrame:
+    """Mark calls as ``unsent`` whose kind asks those connectors only that have its verb."""
+    kinds = [registry.kinds()[name] for name in distinct(calls["act"])]
+    some = [kind for kind in kinds if kind.if_able]
+    if not some:
+        return calls
+    own = [name for name in ("payment_gate_id", "gate_id") if name in calls.columns]
+    unsent = pl.col("unsent") if "unsent" in calls.columns else pl.lit(None, pl.Boolean)
+    for kind in some:
+        unable = [g.id for g in place.gates if kind.verb not in place.connector(g.id).verbs]
+        is_unable = (pl.col("act") == kind.name) & pl.coalesce(own).is_in(unable)
+        unsent = pl.when(is_unable).then(pl.lit(value=True)).otherwise(unsent)
+    return calls.with_columns_seq(unsent=unsent)
 
 
 def windows(operations: pl.DataFrame) -> list[pl.DataFrame]:
@@ -184,10 +207,12 @@ def claim_round(book: Book, rows: pl.DataFrame) -> Round:
     new = _as_asked(run.filter(~acts_on_payment()))
     acts = run.filter(acts_on_payment())
     if acts.is_empty():
+        new = _told_if_able(book.place, new)
         return Round(new, acts, pl.concat([waiting, unmade]).sort("id"))
     now = book.judge(acts)
     fate = _fates(book, now)
     calls = pl.concat([new, now.filter(fate == "send")], how="diagonal")
+    calls = _told_if_able(book.place, calls)
     held = acts.filter(fate == "wait")
     return Round(calls, now.filter(fate == "refuse"), pl.concat([held, waiting, unmade]).sort("id"))
 
@@ -206,6 +231,15 @@ def _taken_over() -> list[pl.Expr]:
         ),
         pl.when(makes).then(gate).otherwise("gate_id").alias("gate_id"),
     ]
+
+
+def in_series(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give rows the scheme's id of the earlier payment, where the merchant starts a later one."""
+    if not {"initiator", "scheme_transaction_id"} <= set(rows.columns):
+        return rows
+    own, is_later = pl.col("scheme_transaction_id"), pl.col("initiator") == "merchant"
+    its = pl.when(makes_payment() & is_later).then("payment_scheme_id")
+    return rows.with_columns_seq(scheme_transaction_id=pl.coalesce(own, its))
 
 
 def _is_chained(kind: str | None) -> bool:
@@ -232,18 +266,30 @@ def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFr
         id="operation",
         is_approved=approved,
         approved_minor=pl.when(approved).then(pl.col("approved_minor")).otherwise(0),
+        declined_for=pl.when(pl.col("result") == "declined").then("response"),
     )
     sent = turn.calls.filter(acts_on_payment()).join(answered, on="id", how="inner")
     if sent.is_empty():
         return turn.refused
     none = turn.refused.with_columns_seq(
-        is_approved=pl.lit(value=False), approved_minor=pl.lit(0, pl.Int64)
+        is_approved=pl.lit(value=False),
+        approved_minor=pl.lit(0, pl.Int64),
+        declined_for=pl.lit(None, pl.String),
     )
     rows = in_sequence(pl.concat([sent, none], how="diagonal").sort("id"))
     again = judged(book.place, without(rows, *JUDGED))
-    met = again.select_seq("id", met="refusal")
+    met = again.select_seq("id", met="refusal", met_as="status")
     refused = turn.refused.join(met, on="id", how="left", maintain_order="left")
-    return refused.with_columns_seq(refusal=pl.coalesce("met", "refusal")).drop("met")
+    return refused.with_columns_seq(
+        refusal=pl.coalesce("met", "refusal"), status=pl.coalesce("met_as", "status")
+    ).drop("met", "met_as")
+
+
+@cache
+def _closing() -> list[str]:
+    """Name the kinds of which a decline may forbid what follows."""
+    kinds = registry.kinds().values()
+    return [each.name for each in kinds if each.changes and each.changes.state_declined is not None]
 
 
 def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
@@ -251,11 +297,14 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
 
     What is refused as the payment stands is refused for good, unless an approval of its kind may
     allow it (``allows_more``). Its reason is told when the answers to the rows before it are known,
-    so behind a row that waits it waits too.
+    so behind a row that waits it waits too. Where a decline may forbid what follows, one row of a
+    payment is sent at a time.
     """
     fits = pl.col("refusal").is_null()
     taken = now.with_columns_seq(
-        is_approved=fits, approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0)
+        is_approved=fits,
+        approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0),
+        declined_for=pl.lit(None, pl.String),
     )
     ahead = in_sequence(taken)
     names = changes_of(frozenset(distinct(now["act"]))).names
@@ -264,17 +313,22 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
         is_first &= ahead[name] == now[name]
     again = judged(book.place, without(ahead, *JUDGED))
     same = again["amount_minor"].eq_missing(now["amount_minor"]) & (again["act"] == now["act"])
+    if "closed_minor" in now.columns:  # what the processor is asked for
+        same &= again["closed_minor"].eq_missing(now["closed_minor"])
     still = again["refusal"].is_null() & same
     opening = [kind.name for kind in registry.kinds().values() if kind.allows_more]
+    is_later = pl.int_range(pl.len()).over(KEY) > 0
     frame = now.select_seq(
         *KEY,
         fits=fits,
         still=pl.lit(still),
         first=pl.lit(is_first),
-        hopes=pl.col("act").is_in(opening) & (pl.int_range(pl.len()).over(KEY) > 0),
+        hopes=pl.col("act").is_in(opening) & is_later,
+        fears=pl.col("act").is_in(_closing()) & is_later,
     )
     waits = pl.col("fits") & ~pl.col("still") & ~pl.col("first")
-    stopped = (waits | (~pl.col("fits") & pl.col("hopes"))).cum_max().over(KEY)
+    hopes, fears = ~pl.col("fits") & pl.col("hopes"), pl.col("fits") & pl.col("fears")
+    stopped = (waits | hopes | fears).cum_max().over(KEY)
     return frame.select_seq(
         pl.when(stopped)
         .then(pl.lit("wait"))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 import structlog
 
-from paybatch.domain.connector import REPLY_SCHEMA, Connector, Response, Result, Send
+from paybatch.domain.connector import MAY_LACK, REPLY_SCHEMA, Connector, Response, Result, Send
 from paybatch.domain.few import FEW_ROWS, nulls
 from paybatch.domain.masking import mask_text
 
@@ -81,10 +81,10 @@ def no_answer(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def is_ours(calls: pl.DataFrame) -> pl.Series:
-    """Tell which calls need no processor: no verb, unsent by kind, or refused by our lists."""
+    """Tell which calls need no processor: no verb, closed with us, or refused by our lists."""
     ours = calls["verb"].is_null()
-    if "unsent" in calls.columns:
-        ours |= calls["unsent"].fill_null(value=False)
+    if "closed_minor" in calls.columns:
+        ours |= (calls["closed_minor"] >= calls["amount_minor"]).fill_null(value=False)
     return ours | calls["filtered_by"].is_not_null() if "filtered_by" in calls.columns else ours
 
 
@@ -109,8 +109,9 @@ def _as_declared(connector: Connector, table: pl.DataFrame) -> pl.DataFrame:
     """Give a table of replies the columns and types of the contract."""
     if table.schema == REPLY_SCHEMA:
         return table
-    if "score" not in table.columns:
-        table = table.hstack(nulls(["score"], pl.Int32(), table.height))
+    for name in MAY_LACK:
+        if name not in table.columns:
+            table = table.hstack(nulls([name], REPLY_SCHEMA[name], table.height))
     wrong = [
         name
         for name, kind in REPLY_SCHEMA.items()

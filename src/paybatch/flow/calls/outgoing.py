@@ -1,0 +1,132 @@
+"""Outgoing: single calls that leave the house, each from its caller's own thread.
+
+They are claimed in a group, sent by the threads that wait for them, and settled in a group again:
+so nobody waits for the answer to another one's call.
+"""
+
+import time
+from dataclasses import dataclass
+
+import polars as pl
+
+from paybatch.domain.connector import Result
+from paybatch.domain.few import joined
+from paybatch.flow.calls.waiting import Answer
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.sending.awaited import keep
+from paybatch.flow.sending.flight import TRIES_SECONDS, is_taken
+from paybatch.flow.sending.landing import deadline, land, lose, parted
+from paybatch.flow.working.sender import Sender
+from paybatch.store import attempts
+from paybatch.store.database import Connection, Row
+from paybatch.store.public_ids import Shape
+
+ANSWERED = (
+    *("state", "reason", "message", "status", "approved_minor", "response", "processor_code"),
+    *("processor_text", "approval_code", "avs_result", "cvv_result", "scheme_transaction_id"),
+    *("first", "first_state"),
+)
+_UNKNOWN = (
+    "the processor gave no clear answer: it is asked what became of this; "
+    "the same call with the same idempotency key will tell"
+)
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A call (a table of one row, prepared) that has no outcome yet, at a place."""
+
+    place: Place
+    call: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Come:
+    """The reply to a call."""
+
+    outgoing: Outgoing
+    reply: pl.DataFrame
+
+
+def kept(
+    engine: Engine, connection: Connection[Row], place: Place, awaited: pl.DataFrame
+) -> dict[int, Outgoing]:
+    """Store calls that have no outcome yet; give those that go out, by their operations."""
+    calls = Sender(engine, place).prepared(awaited)
+    gates = calls["gate_id"].unique()
+    now = engine.clock()
+    until = deadline(now, max(place.connector(each).timeout_seconds for each in gates))
+    keep(connection, place, calls, chunk_number=None, now=now, until=until)
+    return {
+        call["id"][0]: Outgoing(place, call.drop("result"))
+        for call in calls.iter_slices(1)
+        if call["result"][0] == Result.SENDING.value
+    }
+
+
+def sent(engine: Engine, outgoing: Outgoing) -> Come:
+    """Send a call and wait for its reply; one that was not taken is tried again a few times."""
+    sender = Sender(engine, outgoing.place)
+    for pause_seconds in TRIES_SECONDS:
+        reply = joined(list(sender.outward(outgoing.call)))
+        if is_taken(reply).all():
+            break
+        time.sleep(pause_seconds)
+    return Come(outgoing, reply)
+
+
+def landed(engine: Engine, connection: Connection[Row], come: list[Come]) -> list[Answer]:
+    """Settle the replies to calls; give the answers in order.
+
+    A call whose time was over is the look-up's by now: it is answered as unknown.
+    """
+    calls = pl.concat([each.outgoing.call for each in come], how="diagonal_relaxed")
+    replies = joined([each.reply for each in come])
+    known, lost = parted(calls, replies)
+    answers: dict[int, Answer] = {}
+    if not known.is_empty():
+        done = calls.join(lost, on="id", how="anti", maintain_order="left")
+        keys = done.select_seq("merchant_id", "id", looks=pl.lit(0, pl.Int16))
+        ours = list(attempts.close_attempts(connection, keys))
+        done = done.filter(pl.col("id").is_in(ours))
+        known = known.filter(pl.col("operation").is_in(ours))
+        if not done.is_empty():
+            settled = land(engine, connection, come[0].outgoing.place, done, known)
+            answers = answers_of(engine, [settled.outcomes])
+    if not lost.is_empty():
+        lose(connection, lost, engine.clock())
+    return [
+        answers.get(each.outgoing.call["id"][0]) or unknown(engine, each.outgoing.call)
+        for each in come
+    ]
+
+
+def unknown(engine: Engine, call: pl.DataFrame) -> Answer:
+    """Give the answer to a call of which nobody knows what became of it."""
+    return {
+        **dict.fromkeys(ANSWERED),
+        "state": Result.UNKNOWN.value,
+        "message": _UNKNOWN,
+        "operation": engine.public_ids.encode_one(call["id"][0], "op", Shape.NATIVE),
+        "payment": None,
+    }
+
+
+def answers_of(engine: Engine, outcomes: list[pl.DataFrame]) -> dict[int, Answer]:
+    """Give the answers that outcomes make, by the ids of their operations."""
+    rows = [row for each in outcomes for row in each.iter_rows(named=True)]
+    names = [
+        engine.public_ids.encode(
+            pl.Series([row[column] for row in rows], dtype=pl.Int64), noun, Shape.NATIVE
+        )
+        for column, noun in (("id", "op"), ("payment_id", "pay"))
+    ]
+    return {
+        row["id"]: {
+            **{name: row.get(name) for name in ANSWERED},
+            "operation": operation,
+            "payment": payment,
+        }
+        for row, operation, payment in zip(rows, *names, strict=True)
+    }
