@@ -57,7 +57,7 @@ def _number(text: str | None) -> int | None:
 
 def _plan(options: argparse.Namespace, seed: int) -> Plan:
     names = ("files", "rows", "calls", "workers", "mutant")
-    told = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    told = {name: getattr(options, name) for name in names if getattr(options, name)}
     if options.quiet:
         told |= {"rates": {}, "harms": ()}
     elif options.harm:

@@ -38,12 +38,14 @@ class Plan:
         seed: What everything is drawn from.
         files: How many files are handed in, all at once.
         rows: How many rows each has.
+        chunk_rows: How many rows are claimed at once.
         calls: How many single calls are made beside them.
         workers: How many processes work.
         rates: How often a request meets each fault.
         harms: What is killed or stopped.
         harm_seconds: The mean time between two of them.
         seconds_max: After this long there is no more harm, and what is left is let settle.
+        settle_seconds_max: So long at most it may take until nothing is under way any more.
         mutant: How the workers' engine is broken on purpose; none = it is as it is.
         has_keys: The processor looks at idempotency keys; without, it must be asked first.
         timeout_seconds: How long the connector waits for an answer.
@@ -53,12 +55,14 @@ class Plan:
     seed: int
     files: int = 8
     rows: int = 500
+    chunk_rows: int = 200
     calls: int = 0
     workers: int = 4
     rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
     harms: tuple[str, ...] = HARMS
     harm_seconds: float = 1.5
     seconds_max: float = 90.0
+    settle_seconds_max: float = 180.0
     mutant: str = ""
     has_keys: bool = True
     timeout_seconds: float = 1.5
@@ -73,8 +77,24 @@ def short(seed: int, **told: Any) -> Plan:
 
 def long(seed: int, **told: Any) -> Plan:
     """Give the plan of a run of the long form: more of everything."""
-    usual = {"files": 20, "rows": 1_000, "workers": 4, "seconds_max": 240.0, "harm_seconds": 1.5}
+    usual = {"files": 20, "rows": 1_000, "chunk_rows": 500, "seconds_max": 300.0}
+    usual |= {"harm_seconds": 2.0}
     return Plan(seed=seed, **{**usual, **told})
 
 
-FORMS: dict[str, Callable[..., Plan]] = {"short": short, "long": long}
+# What each broken engine breaks on; see ``mutants``.
+_BREAKS_ON = {
+    "no fence": ("stop worker", "kill sandbox", "tell faults"),
+    "new key": ("tell faults",),
+    "outside the transaction": ("kill worker", "kill database"),
+}
+
+
+def broken(seed: int, mutant: str = "no fence", **told: Any) -> Plan:
+    """Give the plan of a run in which the engine is broken on purpose."""
+    usual = {"files": 2, "rows": 300, "workers": 3, "seconds_max": 25.0, "harm_seconds": 0.7}
+    usual |= {"settle_seconds_max": 30.0, "harms": _BREAKS_ON[mutant], "mutant": mutant}
+    return Plan(seed=seed, **{**usual, **told})
+
+
+FORMS: dict[str, Callable[..., Plan]] = {"short": short, "long": long, "broken": broken}
