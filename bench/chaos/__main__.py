@@ -47,6 +47,7 @@ def _options() -> argparse.Namespace:
     for name in ("files", "rows", "calls", "workers"):
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--harm", action="append", help="only this; again; none = no harm")
+    parser.add_argument("--no-keys", action="store_true", help="a processor without keys")
     parser.add_argument("--quiet", action="store_true", help="nothing goes wrong")
     return parser.parse_args()
 
@@ -62,6 +63,8 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
         told |= {"rates": {}, "harms": ()}
     elif options.harm:
         told["harms"] = tuple(each for each in options.harm if each != "none")
+    if options.no_keys:
+        told["has_keys"] = False
     return FORMS[options.form](seed, **told)
 
 

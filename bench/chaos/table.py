@@ -32,13 +32,13 @@ _HARMS = {
 }
 _TOP = """# Chaos
 
-Made by `make chaos`: rows in, effects out, whatever breaks in between. Each run starts a PostgreSQL, a
-processor outside (`paybatch sandbox`), {workers} workers and a caller of single calls, hands in files
-of sales, authorizations, captures, voids and refunds in chains, and lets the below happen at random
-moments of its seed. At the end the processor's books are held against our operations and payments,
-the laws of the ledger, the tallies, the order of lines on each payment, and the result files line by
-line. `make chaos CHAOS_SEED=n` repeats a run: the same files, calls and draws of harm, though not the
-same interleaving of processes.
+Made by `make chaos`: rows in, effects out, whatever breaks in between. Each run starts a
+PostgreSQL, a processor outside (`paybatch sandbox`) and {workers} workers, hands in files of sales,
+authorizations, captures, voids and refunds in chains, and lets the below happen at random moments
+of its seed. At the end the processor's books are held against our operations and payments, the laws
+of the ledger, the tallies, the order of lines on each payment, and the result files line by line.
+`make chaos CHAOS_SEED=n` repeats a run: the same files and draws of harm, though not the same
+interleaving of processes.
 
 **{verdict}**; wrong: {wrong}. {runs} runs, seeds {seeds}, {minutes:.0f} minutes.
 """

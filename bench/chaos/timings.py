@@ -1,6 +1,6 @@
 """Timings: the engine's waits, cut short in the processes of a run.
 
-A run cannot wait for an hour's look-up. What is changed is how long things take, never what is done.
+A run cannot wait for an hour's look-up. What is changed is how long things take, not what is done.
 """
 
 import os

@@ -4,7 +4,6 @@ import os
 import secrets
 
 import pytest
-
 from bench.chaos.mutants import MUTANTS
 from bench.chaos.plan import Plan, broken, short
 from bench.chaos.run import run

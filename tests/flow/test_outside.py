@@ -460,3 +460,18 @@ def test_what_the_gate_decides_of_a_call_holds_when_it_becomes_known_later(
     assert found == [(LOST, 900 - LOST) if kind == "capture" else (0, LOST)]
     assert batches.go_on(engine, done.id).state == "completed"
     assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_worker_that_lost_its_chunk_sends_nothing_again(
+    clocked: tuple[Engine, Clock], processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others ask what became of the call by then, and may take it for never sent."""
+    engine, clock = clocked
+
+    def sleep(_seconds: float) -> None:
+        clock.now += timedelta(hours=1)
+
+    monkeypatch.setattr("paybatch.flow.sending.flight.time.sleep", sleep)
+    run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
+    assert len(processor.calls) == 1 + len(processor.looks)

@@ -48,7 +48,9 @@ class Flight:
         """
         sender = Sender(self.work.engine, self.work.place)
         calls, doubts = self.calls, 0
-        for pause_seconds in TRIES_SECONDS:
+        for number, pause_seconds in enumerate(TRIES_SECONDS):
+            if number:
+                self._still_hold()  # who asks what became of these calls must find them resting
             again = []
             for replies in sender.outward(calls):
                 taken = is_taken(replies)
@@ -93,6 +95,10 @@ class Flight:
             connection, self.lease, now, deadline_at=until, fault_count=faults
         ):
             raise LostError
+
+    def _still_hold(self) -> None:
+        with self.work.engine.database.transaction() as connection:
+            self._hold(connection)
 
     def _leave(self, doubts: int, untaken: pl.DataFrame) -> None:
         """Let go of the chunk; calls that no processor took are as if they were never claimed."""
