@@ -48,6 +48,7 @@ def _options() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--harm", action="append", help="only this; again; none = no harm")
     parser.add_argument("--no-keys", action="store_true", help="a processor without keys")
+    parser.add_argument("--parts", action="store_true", help="some rows allow no part")
     parser.add_argument("--quiet", action="store_true", help="nothing goes wrong")
     return parser.parse_args()
 
@@ -63,8 +64,8 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
         told |= {"rates": {}, "harms": ()}
     elif options.harm:
         told["harms"] = tuple(each for each in options.harm if each != "none")
-    if options.no_keys:
-        told["has_keys"] = False
+    told |= {"has_parts": True} if options.parts else {}
+    told |= {"has_keys": False} if options.no_keys else {}
     return FORMS[options.form](seed, **told)
 
 

@@ -97,6 +97,8 @@ def judged(town: Town, batches: dict[int, list[str]]) -> Verdict:
     for batch_id, lines in batches.items():
         _judge_result(verdict, town, batch_id, lines)
     _judge_calls(verdict, town, operations)
+    for each in town.unexpected():
+        verdict.say("error", each)
     with town.engine.database.transaction() as connection:
         broken = ledger.broken_balances(connection) + ledger.broken_laws(connection)
     for each in broken:
@@ -112,20 +114,47 @@ def _rows(engine: Engine, query: str) -> list[Row]:
 
 
 def _by_operation(town: Town, verdict: Verdict) -> dict[int, list[Row]]:
-    """Give what took effect at the processor, by our operations."""
+    """Give what took effect at the processor, by our operations.
+
+    A part that was reversed at once, and its reversal, are no effect.
+    """
     found: dict[int, list[Row]] = defaultdict(list)
     for entry in town.processor.books():
         if entry["status"] != "approved":
             continue
         verdict.effects += 1
         matched = _KEY.fullmatch(entry["key"])
-        number = matched and town.engine.public_ids.decode_one(matched[1], "op", Shape.NATIVE)
+        number = matched and _number(town, matched[1])
         if number is None:
             verdict.lost += 1
             verdict.say("lost", f"key {entry['key']} is not ours")
         else:
             found[number].append(entry)
-    return found
+    return {number: left for number, each in found.items() if (left := _without_reversed(each))}
+
+
+def _number(town: Town, named: str) -> int | None:
+    """Give the operation that a key names; that of a reversal may be its number."""
+    return int(named) if named.isdigit() else _decoded(town, named)
+
+
+def _decoded(town: Town, named: str) -> int | None:
+    return town.engine.public_ids.decode_one(named, "op", Shape.NATIVE)
+
+
+def _without_reversed(effects: list[Row]) -> list[Row]:
+    """Take away reversals and what they reversed."""
+    undone = [each for each in effects if each["key"].endswith("-reversal")]
+    amounts = [each["approved_minor"] for each in undone]
+    kept = [each for each in effects if each not in undone]
+    for amount in amounts:
+        for each in kept:
+            if each["approved_minor"] == amount:
+                kept.remove(each)
+                break
+        else:
+            return effects
+    return kept
 
 
 def _judge_operation(verdict: Verdict, row: Row, effects: list[Row]) -> None:

@@ -48,6 +48,7 @@ class Plan:
         settle_seconds_max: So long at most it may take until nothing is under way any more.
         mutant: How the workers' engine is broken on purpose; none = it is as it is.
         has_keys: The processor looks at idempotency keys; without, it must be asked first.
+        has_parts: Some rows allow no part, and what the processor approved of them is reversed.
         timeout_seconds: How long the connector waits for an answer.
         lease_seconds: How long a worker that gives no sign may keep a chunk, beside time-outs.
     """
@@ -65,6 +66,7 @@ class Plan:
     settle_seconds_max: float = 180.0
     mutant: str = ""
     has_keys: bool = True
+    has_parts: bool = False
     timeout_seconds: float = 1.5
     lease_seconds: float = 1.0
 
@@ -77,8 +79,8 @@ def short(seed: int, **told: Any) -> Plan:
 
 def long(seed: int, **told: Any) -> Plan:
     """Give the plan of a run of the long form: more of everything."""
-    usual = {"files": 20, "rows": 1_000, "chunk_rows": 500, "seconds_max": 300.0}
-    usual |= {"harm_seconds": 2.0}
+    usual = {"files": 20, "rows": 2_000, "chunk_rows": 500, "seconds_max": 600.0}
+    usual |= {"harm_seconds": 4.0}
     return Plan(seed=seed, **{**usual, **told})
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench.chaos.harm import Harm
 from bench.chaos.judge import Verdict, judged
 from bench.chaos.plan import Plan
-from bench.chaos.rows import HEADER, row_lines
+from bench.chaos.rows import file_lines
 from bench.chaos.town import Town, opened_town
 from paybatch.domain.lifecycle import BATCH_FINAL
 from paybatch.flow import batch as batches
@@ -50,7 +50,7 @@ def _handed_in(town: Town) -> dict[int, list[str]]:
     """Hand in the files; give their lines by batch."""
     plan, place, files = town.plan, find_place(town.engine, "local"), {}
     for number in range(plan.files):
-        lines = [HEADER, *row_lines(plan.seed, number, plan.rows), ""]
+        lines = file_lines(plan.seed, number, plan.rows, parts=plan.has_parts)
         request = Request(file_name=f"file-{number}.csv", dialect="native")
         batch_id = receive(town.engine, place, ["\n".join(lines).encode()], request)
         files[batch_id] = lines

@@ -29,6 +29,9 @@ from paybatch.store.database import DatabaseBusyError, DatabaseGoneError
 _SMALL = {"shared_buffers": "128MB", "max_wal_size": "1GB", "max_connections": "200"}
 _PATIENCE_SECONDS = 90
 _ERROR = re.compile(r"(?:error=|^[\w.]*?)([A-Z]\w*(?:Error|Exception|Violation)\b)", re.MULTILINE)
+# What a database that was killed makes workers say.
+_EXPECTED = {"DatabaseGoneError", "OperationalError", "ConnectorException", "PoolTimeout"}
+_ABOVE = 12
 _ROOT = Path(__file__).resolve().parents[2]
 Found = TypeVar("Found")
 
@@ -120,6 +123,18 @@ class Town:
         """Count the errors that workers and caller told, by their classes."""
         told = "".join(each.read_text() for each in self.folder.glob("*.log"))
         return Counter(_ERROR.findall(told))
+
+    def unexpected(self) -> list[str]:
+        """Give what was told of errors that no harm explains, with the lines above."""
+        found = []
+        for each in sorted(self.folder.glob("*.log")):
+            lines = each.read_text().splitlines()
+            for number, line in enumerate(lines):
+                if any(name not in _EXPECTED for name in _ERROR.findall(line)):
+                    found.append(
+                        "\n".join([each.name, *lines[max(number - _ABOVE, 0) : number + 1]])
+                    )
+        return found
 
     def end_processes(self) -> None:
         """End workers and caller as they want to be ended, or otherwise."""
