@@ -48,7 +48,9 @@ class Flight:
         """
         sender = Sender(self.work.engine, self.work.place)
         calls, doubts = self.calls, 0
-        for pause_seconds in TRIES_SECONDS:
+        for number, pause_seconds in enumerate(TRIES_SECONDS):
+            if number:
+                self._still_hold()  # who asks what became of these calls must find them resting
             again = []
             for replies in sender.outward(calls):
                 taken = is_taken(replies)
@@ -94,6 +96,10 @@ class Flight:
         ):
             raise LostError
 
+    def _still_hold(self) -> None:
+        with self.work.engine.database.transaction() as connection:
+            self._hold(connection)
+
     def _leave(self, doubts: int, untaken: pl.DataFrame) -> None:
         """Let go of the chunk; calls that no processor took are as if they were never claimed."""
         with self.work.engine.database.transaction() as connection:
@@ -103,7 +109,11 @@ class Flight:
             if not doubts and untaken.is_empty():
                 drop_cvvs(self.work, connection, self.calls)
             is_open = self.has_followers or not untaken.is_empty()
-            state = "loaded" if is_open else "waiting" if doubts else "done"
+            # Unknown may also be what was sent before the chunk was taken again.
+            is_waiting = doubts or chunks.in_doubt(
+                connection, self.lease.batch_id, self.lease.number
+            )
+            state = "loaded" if is_open else "waiting" if is_waiting else "done"
             chunks.leave_chunk(connection, self.lease, state)
 
 
