@@ -129,27 +129,31 @@ def _absent(
 
 
 def conclude(engine: Engine, found: Verdicts) -> int:
+    """Settle what is known by now in a transaction; give how many calls that is."""
+    with engine.database.transaction() as connection:
+        return concluded(engine, connection, found)
+
+
+def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> int:
     """Settle what is known by now, and say when the rest is asked about again."""
     is_known = pl.col("result") != Result.UNKNOWN.value
     known, now = found.replies.filter(is_known), engine.clock()
     answered = set(known["operation"])
-    count = 0
-    with engine.database.transaction() as connection:
-        for row in found.taken.iter_rows(named=True):
-            if row["operation_id"] not in answered:
-                attempts.set_next_look(connection, row, _next_look(found.place, row, now))
-        keys = found.taken.rename({"operation_id": "id"})
-        ours = attempts.close_attempts(connection, keys.filter(pl.col("id").is_in(list(answered))))
-        done = found.calls.filter(pl.col("id").is_in(list(ours)))
-        if not done.is_empty():
-            replies = known.filter(pl.col("operation").is_in(list(ours)))
-            settled = land(engine, connection, found.place, done, replies)
-            count = done.height
-            _count(connection, done, settled.counted)
-            in_files = set(found.taken.filter(pl.col("chunk_number").is_not_null())["batch_id"])
-            for batch_id in sorted(in_files):
-                wake(engine, connection, batch_id)
-    return count
+    for row in found.taken.iter_rows(named=True):
+        if row["operation_id"] not in answered:
+            attempts.set_next_look(connection, row, _next_look(found.place, row, now))
+    keys = found.taken.rename({"operation_id": "id"})
+    ours = attempts.close_attempts(connection, keys.filter(pl.col("id").is_in(list(answered))))
+    done = found.calls.filter(pl.col("id").is_in(list(ours)))
+    if done.is_empty():
+        return 0
+    replies = known.filter(pl.col("operation").is_in(list(ours)))
+    settled = land(engine, connection, found.place, done, replies)
+    _count(connection, done, settled.counted)
+    in_files = set(found.taken.filter(pl.col("chunk_number").is_not_null())["batch_id"])
+    for batch_id in sorted(in_files):
+        wake(engine, connection, batch_id)
+    return done.height
 
 
 def _next_look(place: Place, row: dict[str, object], now: datetime) -> datetime | None:

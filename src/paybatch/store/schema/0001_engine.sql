@@ -230,6 +230,7 @@ CREATE INDEX outcome_follow_up ON outcome (merchant_id, payment_id) WHERE paymen
 -- act is the kind as which it is done, payment_id what it acts on. An attempt with an outcome is
 -- over, whatever its state. chunk_number is null for single calls: those are unknown when
 -- next_look_at is past, those of a chunk when the chunk is taken from the worker that sent them.
+-- asked_until: somebody asks the processor about it right now, and nobody else does before then.
 CREATE TABLE attempt (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
@@ -244,6 +245,7 @@ CREATE TABLE attempt (
     state text COLLATE "C" NOT NULL CHECK (state IN ('sending', 'unknown', 'person', 'known')),
     looks smallint NOT NULL DEFAULT 0,
     next_look_at timestamptz,
+    asked_until timestamptz,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, operation_id, number)
 );
