@@ -55,6 +55,9 @@ class Verb(StrEnum):
     ALERT = "alert"  # tell the alert service what became of an alert
 
 
+LOOK_UP = "look_up"  # in place of a verb: by us, never told to a connector as one
+
+
 class Result(StrEnum):
     """What became of a call."""
 

@@ -118,6 +118,8 @@ class Kind:
         whole_only: Whether it may only act on all that is left.
         reserves: The payment's column that is reserved while the call is under way.
         effects: What an approval changes.
+        asks: Whether the processor is asked what became of the payment, and what is unknown of it
+            is settled; it has no verb, and no effect outside.
         unsent: Of which payments the processor is not asked, though there is a verb; None = of all
             it is.
         forced: Which rows are done with us also when the processor declines.
@@ -156,6 +158,7 @@ class Kind:
     whole_only: Callable[[Capabilities], bool] = _never
     reserves: str | None = None
     effects: tuple[Effect, ...] = ()
+    asks: bool = False
     unsent: Callable[[Capabilities], pl.Expr | None] = _always_sent
     forced: pl.Expr | None = None
     reads: tuple[Field, ...] = ()

@@ -51,6 +51,52 @@ RETURNING
     a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
     a.amount_minor, a.payment_id, a.looks, w.state, a.created_at;
 
+-- name: take_of_payments
+-- Takes what is unknown of these payments, to be asked about now; nobody else does so until a time.
+UPDATE attempt AS a SET
+    state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
+FROM (
+    SELECT d.merchant_id, d.operation_id, d.number, d.state FROM attempt AS d
+    INNER JOIN
+        unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS p (merchant_id, id)
+        ON d.merchant_id = p.merchant_id AND p.id IN (d.operation_id, d.payment_id)
+    WHERE
+        d.state IN ('unknown', 'person')
+        AND (d.asked_until IS NULL OR d.asked_until <= %(now)s)
+    ORDER BY d.merchant_id, d.operation_id
+    FOR UPDATE OF d SKIP LOCKED
+) AS w
+WHERE
+    a.merchant_id = w.merchant_id AND a.operation_id = w.operation_id AND a.number = w.number
+RETURNING
+    a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
+    a.amount_minor, a.payment_id, a.looks, w.state, a.created_at;
+
+-- name: unknown_payments
+-- Those of these payments of which something is unknown.
+SELECT DISTINCT p.merchant_id, p.id
+FROM attempt AS d
+INNER JOIN
+    unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS p (merchant_id, id)
+    ON d.merchant_id = p.merchant_id AND p.id IN (d.operation_id, d.payment_id)
+WHERE d.state IN ('unknown', 'person');
+
+-- name: makers
+-- The known tries that made these payments.
+SELECT
+    a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
+    a.amount_minor, a.payment_id, a.looks, a.state, a.created_at
+FROM attempt AS a
+INNER JOIN
+    unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS p (merchant_id, id)
+    ON a.merchant_id = p.merchant_id AND a.operation_id = p.id
+WHERE
+    a.state <> 'unknown' AND a.state <> 'person'
+    AND EXISTS (
+        SELECT 1 FROM outcome AS u
+        WHERE u.merchant_id = a.merchant_id AND u.id = a.operation_id
+    );
+
 -- name: hasten
 -- Lets what is unknown be asked about at once: all of it, or only these operations. What somebody
 -- asks about right now stays as it is.
@@ -85,7 +131,8 @@ RETURNING a.operation_id;
 -- Tries that never left the house are as if they had not been made.
 DELETE FROM attempt AS a
 USING unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
-WHERE a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state = 'sending';
+WHERE
+    a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state IN ('sending', 'unknown');
 
 -- name: settled_range
 -- Which operations of a range of ids have ended.

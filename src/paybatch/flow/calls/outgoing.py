@@ -17,6 +17,7 @@ from paybatch.flow.place import Place
 from paybatch.flow.sending.awaited import keep
 from paybatch.flow.sending.flight import TRIES_SECONDS, is_taken
 from paybatch.flow.sending.landing import deadline, land, lose, parted
+from paybatch.flow.sending.outward import outward
 from paybatch.flow.working.sender import Sender
 from paybatch.store import attempts
 from paybatch.store.database import Connection, Row
@@ -66,9 +67,8 @@ def kept(
 
 def sent(engine: Engine, outgoing: Outgoing) -> Come:
     """Send a call and wait for its reply; one that was not taken is tried again a few times."""
-    sender = Sender(engine, outgoing.place)
     for pause_seconds in TRIES_SECONDS:
-        reply = joined(list(sender.outward(outgoing.call)))
+        reply = joined(list(outward(engine, outgoing.place, outgoing.call)))
         if is_taken(reply).all():
             break
         time.sleep(pause_seconds)

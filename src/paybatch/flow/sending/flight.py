@@ -13,10 +13,10 @@ import polars as pl
 from paybatch.domain.connector import Response, Result
 from paybatch.domain.few import distinct
 from paybatch.flow.sending.landing import deadline, land, lose, parted
+from paybatch.flow.sending.outward import outward
 from paybatch.flow.sending.retreat import retreat
 from paybatch.flow.tallies import came, left, tally
 from paybatch.flow.working.rounds import Work, drop_cvvs
-from paybatch.flow.working.sender import Sender
 from paybatch.store import chunks, operations
 from paybatch.store.chunks import Lease
 from paybatch.store.database import Connection, Row
@@ -46,16 +46,14 @@ class Flight:
         Raises:
             LostError: Another worker has the chunk.
         """
-        sender = Sender(self.work.engine, self.work.place)
         calls, doubts = self.calls, 0
         for pause_seconds in TRIES_SECONDS:
             again = []
-            for replies in sender.outward(calls):
+            for replies in outward(self.work.engine, self.work.place, calls):
                 taken = is_taken(replies)
-                again.append(replies.filter(~taken))
+                again.append(replies.filter(~taken).select_seq(id="operation"))
                 doubts += self._land(replies.filter(taken))
-            refused = pl.concat(again).select_seq(id="operation")
-            calls = calls.join(refused, on="id", how="semi", maintain_order="left")
+            calls = calls.join(pl.concat(again), on="id", how="semi", maintain_order="left")
             if calls.is_empty():
                 break
             time.sleep(pause_seconds)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from paybatch.domain.connector import Connector, Response, Result
+from paybatch.domain.connector import LOOK_UP, Connector, Response, Result
 from paybatch.domain.few import distinct, joined
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine
@@ -54,10 +54,15 @@ def recover(engine: Engine) -> int:
         if taken.is_empty():
             rouse(engine)
             return known
-        place = place_of_merchants(engine, distinct(taken["merchant_id"]))
-        calls = rebuilt(engine, place, taken)
-        replies = _asked(engine, place, taken, calls)
-        known += conclude(engine, Verdicts(place, taken, calls, replies))
+        found = asked_about(engine, taken)
+        known += conclude(engine, found)
+
+
+def asked_about(engine: Engine, taken: pl.DataFrame) -> Verdicts:
+    """Find out what became of attempts that were taken (``store.attempts.TAKEN``)."""
+    place = place_of_merchants(engine, distinct(taken["merchant_id"]))
+    calls = rebuilt(engine, place, taken)
+    return Verdicts(place, taken, calls, _asked(engine, place, taken, calls))
 
 
 def _as_calls(taken: pl.DataFrame) -> pl.DataFrame:
@@ -74,7 +79,9 @@ def _as_calls(taken: pl.DataFrame) -> pl.DataFrame:
 def _asked(engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     """Find out what became of calls: one reply for each."""
     sender = Sender(engine, place)
-    found: list[pl.DataFrame] = []
+    queries = calls.filter(is_query())
+    found: list[pl.DataFrame] = [_unasked(queries)] if not queries.is_empty() else []
+    calls = calls.filter(~is_query())
     for gate_id in distinct(calls["gate_id"]):
         own, connector = calls.filter(pl.col("gate_id") == gate_id), place.connector(gate_id)
         if connector.look_up is None:
@@ -90,6 +97,17 @@ def _asked(engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFram
         elif not absent.is_empty():
             found.append(_absent(engine, connector, taken, absent, replies))
     return pl.concat(found, how="diagonal")
+
+
+def is_query() -> pl.Expr:
+    """Tell which calls ask what became of others: they have no effect of their own."""
+    return pl.col("verb").eq_missing(LOOK_UP)
+
+
+def _unasked(queries: pl.DataFrame) -> pl.DataFrame:
+    """Give ``failed`` for queries whose process died: nobody waits for what they would tell."""
+    told = no_answer(queries)
+    return told.with_columns_seq(result=pl.lit(Result.FAILED.value))
 
 
 def _is_absent() -> pl.Expr:
