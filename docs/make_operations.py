@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.effects import CloseDay
+from paybatch.domain.effects import CloseDay, Expand
 from paybatch.domain.kind import Kind, Subject
 from paybatch.flow.sample import sample
 
@@ -60,7 +60,7 @@ def _section(kind: Kind) -> str:
         "allowed when the payment is": _statuses(kind),
         "in the payment": "; ".join(_changes(kind)) or "nothing changes",
         "in the ledger (debit <- credit)": "; ".join(_transfers(kind)) or "nothing moves",
-        "undone by": f"`{kind.opposite}`" if kind.opposite else "nothing",
+        "undone by": _undone(kind),
         "permission": f"`{kind.permission}`: {kind.risk.value}",
     }
     return "\n".join(
@@ -83,7 +83,14 @@ def _section(kind: Kind) -> str:
     )
 
 
+def _undone(kind: Kind) -> str:
+    by = f"`{kind.opposite}`" if kind.opposite else "nothing"
+    return f"{by}: {kind.undone}" if kind.undone else by
+
+
 def _asked(kind: Kind) -> str:
+    if isinstance(kind.gate_effect, Expand):
+        return f"what each `{kind.gate_effect.kind}` asks"
     if kind.verb is None:
         return "".join(f"{verb}, where it can" for verb in kind.verbs) or "nothing"
     return kind.verb.value
@@ -124,6 +131,8 @@ def _changes(kind: Kind) -> Iterator[str]:
     if isinstance(kind.gate_effect, CloseDay):
         yield "of every one at the gates: `settled`, `refund_settled`"
         yield "a row of `settlement` is kept"
+    if isinstance(kind.gate_effect, Expand):
+        yield f"a `{kind.gate_effect.kind}` of its own for each one that is open"
 
 
 def _transfers(kind: Kind) -> Iterator[str]:
@@ -132,6 +141,8 @@ def _transfers(kind: Kind) -> Iterator[str]:
     if isinstance(kind.gate_effect, CloseDay):
         yield "clearing <- receivable (sales)"
         yield "receivable <- clearing (refunds, payouts)"
+    if isinstance(kind.gate_effect, Expand):
+        yield f"what each `{kind.gate_effect.kind}` moves"
 
 
 def _columns(kind: Kind) -> str:

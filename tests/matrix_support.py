@@ -19,6 +19,7 @@ from conftest import gate_values
 from gates_support import GATES
 from paybatch import registry
 from paybatch.domain import columns, payment
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.kind import AmountRule, Kind, Subject
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
@@ -69,7 +70,9 @@ STATES: dict[str, tuple[Cells, ...]] = {
     "captured(bank)": (BANK_SALE,),
     "captured(transfer)": (TRANSFER, {"kind": "mark_received"}),
     "settled": (SALE, SETTLED),
+    "settled(bank)": (BANK_SALE, SETTLED),
     "voided": (HOLD, {"kind": "void"}),
+    "voided(captured)": (SALE, {"kind": "void"}),
     "partially_refunded": (SALE, REFUND),
     "partially_refunded(settled)": (SALE, SETTLED, REFUND),
     "partially_refunded(hold)": (HOLD, CAPTURE, REFUND),
@@ -146,12 +149,15 @@ def actions() -> dict[str, tuple[Kind, Cells]]:
 class Gate:
     """One gate of the matrix with its merchant, and the files that are run there."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, *currencies: str, **unusual: object) -> None:
+        """Make it; ``unusual`` capabilities are as given, the others those of the gate's name."""
         self.engine, self.name = engine, name
-        capabilities = json.dumps(GATES[name].model_dump(mode="json"))
+        known = GATES.get(name, Capabilities()).model_dump(mode="json")
+        capabilities = json.dumps({**known, **unusual})
         with engine.database.transaction() as connection:
             directory.add_merchant(connection, name, name, "local")
             values = gate_values(name, merchant=name, capabilities=capabilities)
+            values |= {"currencies": list(currencies)} if currencies else {}
             directory.add_gate(connection, values)
         self.place: Place = find_place(engine, "local", name)
 

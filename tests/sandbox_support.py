@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -98,13 +99,14 @@ def calls(url: str, rows: int = 1, **told: Any) -> pl.DataFrame:
         "amount_minor": 100,
         "currency": "USD",
         "masked": "411111******1111",
-        "payment": None,
+        "payment_key": None,
+        "send_before_epoch": time.time() + 60,
         **dict.fromkeys(("cvv", "bank_code", "test_value", "payment_test_value")),
         **dict.fromkeys(("billing_postal_code", "voice_approval_code")),
         "setting_url": url,
         **told,
     }
-    kinds = {"payment": pl.Int64, "amount_minor": pl.Int64}
+    kinds = {"send_before_epoch": pl.Float64, "amount_minor": pl.Int64}
     columns = [
         pl.lit(value, kinds.get(name, pl.String)).alias(name) for name, value in values.items()
     ]

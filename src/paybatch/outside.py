@@ -8,6 +8,7 @@ too busy (429). The rest is the connector's: what a call looks like, and what an
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -118,7 +119,10 @@ class Line:
         return await _came(self._client.get(url))
 
     def ask_all(self, ask: Ask, calls: pl.DataFrame, *, looks_up: bool) -> Iterator[pl.DataFrame]:
-        """Ask for every call in the line's thread; give the replies in groups as they come."""
+        """Ask for every call in the line's thread; give the replies in groups as they come.
+
+        ``calls`` has ``operation``, ``send_before_epoch`` and whatever ``ask`` needs.
+        """
         box = SimpleQueue[list[Reply]]()
         with self._starting:
             loop = self._loop
@@ -145,7 +149,10 @@ class Line:
         async def pull() -> None:
             for call in waiting:
                 async with self._slots:
-                    group.append(await _reply(ask, call, looks_up=looks_up))
+                    if looks_up or time.time() < call["send_before_epoch"]:
+                        group.append(await _reply(ask, call, looks_up=looks_up))
+                    else:  # a worker that was stopped for so long has lost the call to another
+                        group.append(no_effect(call, Response.NOT_TAKEN, "its time was over"))
                 if len(group) >= _GROUP_ROWS:
                     hand_on()
 

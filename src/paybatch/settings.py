@@ -62,4 +62,7 @@ class Settings(BaseSettings):
     )
     file_bytes_max: int = Field(default=10 * 2**30, description="Size of a file, unpacked.")
     columns_max: int = Field(default=1_000, description="Columns of a file.")
+    documents_bytes_max: int = Field(
+        default=64 * 1024**2, ge=1, description="Size of all documents in an archive."
+    )
     cell_characters_max: int = Field(default=65_536, ge=1, description="Length of a cell.")

@@ -1,5 +1,6 @@
 """What every connector keeps to; those with an effect outside speak to their stand-in."""
 
+import time
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -37,6 +38,7 @@ CALLS = pl.Schema(
         "sec_code": pl.String,
         "payment_test_value": pl.String,
         "payment_key": pl.String,
+        "send_before_epoch": pl.Float64,
     }
 )
 
@@ -67,6 +69,7 @@ def calls_of(connector: Connector, gate_settings: Settings) -> pl.DataFrame:
                 "account_type": "checking" if is_bank else None,
                 "sec_code": "WEB" if is_bank else None,
                 "payment_key": "5-1" if follows else None,
+                "send_before_epoch": None if connector.inline else time.time() + 60,
                 "payment_test_value": value if follows else None,
             }
         )
@@ -196,3 +199,15 @@ def test_where_nobody_listens_nothing_is_taken(
     assert set(replies.select("result", "response").rows()) == {("failed", "not_taken")}
     if connector.look_up is not None:
         assert set(in_order(connector.look_up(calls))["result"]) == {"unknown"}
+
+
+@pytest.mark.parametrize("connector", OUTSIDE)
+def test_a_call_whose_time_is_over_does_not_leave(
+    connector: Connector, gate_settings: Settings
+) -> None:
+    calls = calls_of(connector, gate_settings).head(20)
+    calls = calls.with_columns(key="late-" + pl.col("key"), send_before_epoch=time.time() - 1)
+    replies = answers(connector, calls)
+    assert set(replies.select("result", "response").rows()) == {("failed", "not_taken")}
+    if connector.look_up is not None:
+        assert set(in_order(connector.look_up(calls))["response"]) == {"not_found"}

@@ -63,7 +63,8 @@ def outcomes(engine: Engine) -> dict[int, str]:
     with engine.database.transaction() as connection:
         rows = connection.execute(
             "SELECT line, CASE state WHEN 'approved' THEN state ELSE concat(state, message) END "
-            "FROM operation AS o JOIN outcome AS u USING (merchant_id, id) ORDER BY line"
+            "FROM operation AS o JOIN outcome AS u USING (merchant_id, id) "
+            "WHERE parent_id IS NULL ORDER BY line"
         ).fetchall()
     return dict(rows)
 

@@ -54,9 +54,12 @@ def test_rules_name_columns_that_the_kind_takes(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_opposite_exists_and_is_another_kind(kind: Kind) -> None:
+def test_what_undoes_it_exists_and_what_cannot_be_undone_is_said(kind: Kind) -> None:
     assert kind.opposite is None or kind.opposite in registry.kinds()
-    assert kind.opposite != kind.name
+    moves = bool(kind.transfers) or kind.gate_effect is not None or kind.stands_for(Capabilities())
+    if moves and kind.opposite is None and kind.name != "gate_unlock":
+        assert kind.undone
+    assert kind.opposite != kind.name or kind.undone, "by itself: say how"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +102,7 @@ def test_statuses_are_those_of_payments_with_a_known_outcome(
     kind: Kind, gate: Capabilities
 ) -> None:
     statuses = kind.statuses(gate)
-    if kind.subject is Subject.NEW_PAYMENT or kind.stands_for(gate):
+    if kind.subject is Subject.NEW_PAYMENT or (kind.stands_for(gate) and not kind.makes):
         assert not statuses
     elif kind.verb is not None:
         assert statuses

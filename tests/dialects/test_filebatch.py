@@ -32,6 +32,10 @@ CODES = {
     "stop_recurring": "261",
     "duplicate": "301",
     "processor_error": "400",
+    "not_found": "421",
+    "not_taken": "421",
+    "no_answer": "0",  # not known yet
+    "pending": "0",
 }
 # Of rows that we refuse ourselves, before anybody was asked; 300 is the gateway's own decline.
 REASON_CODES = {

@@ -93,8 +93,8 @@ def test_several_processes_meet_in_the_first_batch_of_a_month(engine: Engine, ye
 def test_a_file_has_fewer_lines_than_a_batch_has_ids(
     engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch, lines: int, *, is_read: bool
 ) -> None:
-    """Line 10 would have the id of line 0 of the next batch."""
-    monkeypatch.setattr(operations, "LINES_MAX", 10)
+    """Line 10 would have the id of an operation that a row makes."""
+    monkeypatch.setattr(operations, "FILE_LINES_MAX", 10)
     rows = [f"sale,{n},USD,{CARD},," for n in range(1, lines)]
     small = replace(engine, settings=engine.settings.model_copy(update={"chunk_rows": 3}))
     told = run(small, place, *rows)

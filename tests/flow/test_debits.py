@@ -309,3 +309,32 @@ def test_no_iban_is_kept_in_clear(engine: Engine, place: Place) -> None:
     assert IBAN not in text
     assert IBAN[2:] not in text
     assert wrong not in text
+
+
+@pytest.mark.parametrize("undo", ["void", "reverse", "debit_return"])
+@pytest.mark.parametrize(
+    ("kind", "debits", "before"),
+    [("OOFF", ["OOFF"], "mandate_once"), ("RCUR", ["FRST", "FNAL"], "mandate_running")],
+)
+def test_a_mandate_whose_last_debit_was_undone_is_as_before(  # noqa: PLR0917 - a table
+    engine: Engine, place: Place, kind: str, debits: list[str], before: str, undo: str
+) -> None:
+    last = debit(debits[-1], reference="d", **LATER)
+    done(engine, place, mandate(mandate_type=kind), *[debit(each) for each in debits[:-1]], last)
+    assert view(engine, place, "m")["status"] == ENDED
+    assert done(engine, place, act(undo, "400"))["outcome"].to_list() == ["approved"]
+    assert view(engine, place, "m")["status"] == ENDED
+    assert done(engine, place, act(undo))["outcome"].to_list() == ["approved"]
+    assert view(engine, place, "m")["status"] == before
+    again = [debit(debits[-1], **LATER), debit(debits[-1], **LATER)]
+    assert done(engine, place, *again)["reason"].to_list() == [None, ENDED]
+    assert view(engine, place, "m")["status"] == ENDED
+    assert laws_hold(engine)
+
+
+def test_a_debit_that_was_collected_and_came_back_ends_its_mandate(
+    engine: Engine, place: Place
+) -> None:
+    done(engine, place, mandate(mandate_type="OOFF"), debit("OOFF", reference="d"))
+    assert done(engine, place, act("debit_return"))["outcome"].to_list() == ["approved"]
+    assert done(engine, place, debit("OOFF"))["reason"].to_list() == [ENDED]

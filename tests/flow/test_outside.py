@@ -192,6 +192,49 @@ def test_a_lost_answer_is_looked_up_and_never_sent_twice(
 
 
 @pytest.mark.usefixtures("outside")
+def test_a_lost_void_of_which_a_part_is_closed_with_us_is_looked_up(
+    clocked: tuple[Engine, Clock], processor: Processor
+) -> None:
+    engine, clock = clocked
+    rows = "authorize,2000,USD,378282246310005,12/39,a,\ncapture,700,USD,,,,a\ncapture,1,USD,,,,a\n"
+    assert run(engine, rows).state == "completed"
+    done = run(engine, "void,,,,,,a\n")  # of the captured 701; the hold takes no reversal
+    assert done.state == "waiting"
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert processor.effects.popitem()[1] == ("void", LOST)
+    with engine.database.transaction() as connection:
+        found = connection.execute("SELECT released, cancelled FROM payment").fetchall()
+        told = connection.execute("SELECT message FROM outcome WHERE message IS NOT NULL")
+        assert "rolls off" in str(told.fetchall())
+    assert found == [(1299, LOST)]
+    assert reserved(engine) == 0
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_capture_above_the_hold_is_reserved_and_authorized(
+    clocked: tuple[Engine, Clock],
+) -> None:
+    engine, clock = clocked
+    with engine.database.transaction() as connection:
+        connection.execute("""UPDATE gate SET capabilities = '{"over_capture": "60"}'""")
+    rows = f"authorize,600,USD,{CARD},a,\ncapture,200,USD,,,,a\ncapture,{LOST},USD,,,,a\n"
+    done = run(engine, rows)
+    assert reserved(engine) == LOST
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert states(engine) == {"approved": 3}
+    with engine.database.transaction() as connection:
+        found = connection.execute("SELECT authorized, captured FROM payment").fetchall()
+    assert found == [(200 + LOST, 200 + LOST)]
+    assert reserved(engine) == 0
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
 def test_what_never_arrived_is_sent_again_with_its_key(
     clocked: tuple[Engine, Clock], processor: Processor
 ) -> None:

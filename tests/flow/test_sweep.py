@@ -107,7 +107,7 @@ def test_a_received_batch_keeps_its_upload_when_the_answer_is_lost(
 def test_an_interrupted_receive_keeps_its_upload_only_with_a_batch(
     engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch, *, is_stored: bool
 ) -> None:
-    from paybatch.flow import receive as receiving  # noqa: PLC0415 - the module, not the function
+    from paybatch.flow.intake import receive as receiving  # noqa: PLC0415 - the module
 
     real = receiving._insert
 

@@ -202,8 +202,10 @@ def test_what_is_captured_of_such_a_brand_is_voided_at_the_processor(
     engine: Engine, place: Place, heard: list[tuple[Any, ...]]
 ) -> None:
     result = run(engine, place, hold(AMEX, "capture,,p,600,USD,,", "void,,p,,,,"))
-    assert result["message"].to_list() == [None] * 3
-    assert [verb for verb, *_ in heard] == ["authorize", "capture", "void"]
+    told = "closed with us; this brand takes no reversal: its hold rolls off by 2026-12-21"
+    assert result["message"].to_list() == [None, None, told]
+    calls = [("authorize", 1000), ("capture", 600), ("void", 600)]
+    assert [(verb, amount) for verb, amount, *_ in heard] == calls
     assert laws_hold(engine)
 
 

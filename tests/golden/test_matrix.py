@@ -8,7 +8,6 @@ import pytest
 
 from gates_support import GATES
 from matrix_support import STATES, Done, Gate, actions, name_of, status_of
-from paybatch.domain.kind import Subject
 from paybatch.flow.engine import Engine
 from tests_support import laws_hold
 
@@ -62,7 +61,7 @@ def page(gate: Gate) -> list[str]:
     lines = [f"\n\n=== {gate.name} gate ===", ""]
     lines += [f"{state}: not here ({why})" for state, why in absent.items()]
     for label in sorted(labels):
-        makes = actions()[label][0].subject is Subject.NEW_FROM_PAYMENT
+        makes = actions()[label][0].chains
         answers: dict[str, list[str]] = defaultdict(list)
         for state in states:
             answers[told(found[label, state], state, makes=makes)].append(state)

@@ -57,14 +57,14 @@ def test_what_is_declined_is_in_the_books_without_an_effect(sandbox: Outside, se
 
 def test_effects_name_the_payment_they_act_on(sandbox: Outside, send: Ask) -> None:
     sale = calls(sandbox.url)
-    (payment,) = sale["operation"]
-    refund = calls(sandbox.url, verb="refund", payment=payment)
+    (payment,) = sale["key"]
+    refund = calls(sandbox.url, verb="refund", payment_key=payment)
     send(sale)
     send(refund)
     entries = sandbox.entries([*sale["key"], *refund["key"]])
     assert [(each["verb"], each["payment"]) for each in entries] == [
-        ("sale", str(payment)),
-        ("refund", str(payment)),
+        ("sale", payment),
+        ("refund", payment),
     ]
 
 
@@ -73,8 +73,8 @@ def test_a_close_of_day_makes_a_settlement_file(sandbox: Outside, send: Ask) -> 
     sale, hold, other = (calls(url), calls(url, verb="authorize"), calls(url, currency="EUR"))
     for each in (sale, hold, other):
         send(each)
-    void = calls(url, verb="void", payment=hold["operation"][0])
-    refund = calls(url, 2, verb="refund", payment=sale["operation"][0], amount_minor=30)
+    void = calls(url, verb="void", payment_key=hold["key"][0])
+    refund = calls(url, 2, verb="refund", payment_key=sale["key"][0], amount_minor=30)
     declined = calls(url, amount_minor=50_200)
     closing = calls(url, verb="close_day", amount_minor=0)
     for each in (void, refund, declined, closing):
@@ -86,7 +86,7 @@ def test_a_close_of_day_makes_a_settlement_file(sandbox: Outside, send: Ask) -> 
     file = sandbox.asked(f"shop/settlements/{found['id']}.csv").decode().splitlines()
     assert file[0] == "settlement,key,verb,payment,amount_minor,currency,at"
     lines = [line.split(",")[1:6] for line in file[1:]]
-    payment = str(sale["operation"][0])
+    payment = sale["key"][0]
     assert lines == [
         [sale["key"][0], "sale", payment, "100", "USD"],
         [refund["key"][0], "refund", payment, "30", "USD"],

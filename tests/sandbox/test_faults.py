@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sandbox_support import Outside, calls
+from paybatch.connectors.sandbox_http import CONNECTOR
+from sandbox_support import Outside, calls, outside
 
 Ask = Callable[[pl.DataFrame], list[dict[str, Any]]]
 DONE, NOT_DONE = ("approved", "approved"), ("failed", "not_found")
@@ -139,17 +140,15 @@ def test_look_up_has_faults_too_and_can_be_switched_off(
 
 
 def test_the_same_seed_makes_the_same_faults(
-    sandbox: Outside, send: Ask, tmp_path_factory: pytest.TempPathFactory
+    sandbox: Outside, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from sandbox_support import outside  # noqa: PLC0415 - this test alone runs more of them
-
     rates = {"drop_after": 0.2, "busy": 0.2, "error_500": 0.2}
     asked = calls(sandbox.url, 200)
     told = []
     for seed in ("1", "1", "2"):
         with outside(tmp_path_factory.mktemp("seeded"), "--seed", seed) as own:
             own.control(rates=rates)
-            replies = send(asked.with_columns(setting_url=pl.lit(own.url)))
-            told.append([each["result"] for each in replies])
+            replies = CONNECTOR.send(asked.with_columns(setting_url=pl.lit(own.url)))
+            told.append(pl.concat(list(replies)).sort("operation")["result"].to_list())
     assert told[0] == told[1] != told[2]
     assert 80 < sum(each != "approved" for each in told[0]) < 160

@@ -109,3 +109,38 @@ def test_a_crash_between_phases_changes_nothing(worlds: Worlds, threads: int) ->
             live(world, "valid-rows", settings, [crash_at, crash_at // 2 + 1], source)
             assert world.left(2) == wanted, (crash_at, name)
             world.end()
+
+
+MADE = [  # rows that make operations of their own, between rows on the same payments
+    "kind,amount_minor,currency,card_number,card_expiry,reference,payment,gate,differences",
+    *(
+        f"authorize,{amount},USD,{CARD},{name},,,"
+        for name, amount in zip("abcde", range(200, 205), strict=True)
+    ),
+    "capture,50,USD,,,,b,,",
+    "capture_all,,,,,,,sandbox,a=150",
+    "refund,,,,,,a,,",
+    f"authorize,90,USD,{CARD},f,,,",
+    "capture_all,,,,,,,sandbox,",
+    "capture_all,,,,,,,sandbox,",
+    "close_day,,,,,,,sandbox,",
+]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_crash_between_what_a_row_makes_changes_nothing(worlds: Worlds, threads: int) -> None:
+    settings: dict[str, object] = {"chunk_rows": 4, "threads": threads}
+    source = ["\n".join([*MADE, ""]).encode()]
+    quiet = worlds()
+    names = live(quiet, "valid-rows", settings, [], source)
+    wanted = quiet.left(2)
+    kinds = [row[1] for row in wanted["operation"] if row[0] >> 29 & 1]
+    assert kinds == ["capture"] * 12, "those that the world was born with, five, and one behind"
+    states = [row[2] for row in wanted["outcome"] if row[1] >> 30 == 2]
+    assert (states.count("approved"), states.count("rejected")) == (23, 1)
+    for crash_at, name in list(enumerate(names, start=1))[threads :: 1 + threads]:
+        if name != BEFORE or threads > 1:
+            world = worlds()
+            live(world, "valid-rows", settings, [crash_at, crash_at // 2 + 1], source)
+            assert world.left(2) == wanted, (crash_at, name)
+            world.end()

@@ -15,6 +15,7 @@ from paybatch.cli import (
     manual,
     merchant,
     payment,
+    recurring,
     run,
     sandbox,
     server,
@@ -44,6 +45,7 @@ app.command()(server.stop)
 app.add_typer(batch.app, name="batch")
 app.add_typer(payment.app, name="payment")
 app.add_typer(unknown.app, name="unknown")
+app.add_typer(recurring.app, name="recurring")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(merchant.app, name="merchant")
 app.add_typer(gate.app, name="gate")

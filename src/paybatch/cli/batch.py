@@ -8,11 +8,12 @@ from paybatch.cli import result_file, show_batch
 from paybatch.cli import run as running
 from paybatch.cli.kept import kept
 from paybatch.cli.opening import batch_name, batch_number, opened, usage
-from paybatch.cli.output import fail, say, show, show_json
+from paybatch.cli.output import amount, fail, say, show, show_json
 from paybatch.cli.progress import Progress
 from paybatch.cli.steps import Steps, Took
 from paybatch.flow import batch as batches
 from paybatch.flow import control
+from paybatch.flow.children import made_by_rows
 from paybatch.flow.engine import load_batch
 from paybatch.flow.summary import summarize
 from paybatch.settings import Settings
@@ -76,6 +77,34 @@ def results(
         show_json({"id": name, "state": batch.state, "results": str(path)})
     else:
         say(f"Result: {path}")
+
+
+@app.command()
+def children(
+    name: Id,
+    *,
+    only: Annotated[str | None, typer.Option(help="Those of one outcome.")] = None,
+    limit: running.Limit = 50,
+    as_json: running.Json = False,
+) -> None:
+    """List the operations that rows of a batch made, such as the captures of a capture_all."""
+    usage(only is None or only in OUTCOMES, f"--only takes one of {', '.join(OUTCOMES)}.")
+    with opened() as engine:
+        found = made_by_rows(engine, load_batch(engine, batch_number(engine, name)), only, limit)
+    rows = [
+        {
+            **each,
+            "requested": amount(each["amount_minor"], each["currency"]),
+            "approved": amount(each["approved_minor"], each["currency"]),
+        }
+        for each in found
+    ]
+    columns = {
+        "line": "row", "id": "id", "kind": "operation", "payment": "payment",
+        "gate": "gate", "state": "outcome", "requested": "requested", "approved": "approved",
+        "currency": "currency", "message": "what was said",
+    }  # fmt: skip
+    show(found if as_json else rows, columns, "Operations that rows made", as_json=as_json)
 
 
 @app.command()

@@ -83,6 +83,7 @@ def _line(kind: Kind) -> dict[str, Any]:
         "subject": kind.subject,
         "amount": kind.amount,
         "opposite": kind.opposite,
+        "undone": kind.undone,
         "permission": kind.permission,
         "risk": kind.risk,
     }
@@ -135,7 +136,7 @@ def _show_page(kind: Kind) -> None:
             "Amount": kind.amount,
             "Acts on": kind.subject,
             "Payment's status": _statuses(kind) or None,
-            "Undone by": kind.opposite or "nothing",
+            "Undone by": ": ".join(filter(None, (kind.opposite or "nothing", kind.undone))),
             "Permission": kind.permission,
             "Risk": kind.risk,
         }

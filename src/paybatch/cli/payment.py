@@ -1,17 +1,20 @@
 """``paybatch payment``: what became of a payment."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from paybatch.cli.opening import OPERATION, PAYMENT, batch_name, opened
-from paybatch.cli.output import amount, fail, show_facts, show_json, show_table
+from paybatch.cli.output import amount, fail, say, show_facts, show_json, show_table
 from paybatch.cli.run import Json
 from paybatch.domain.payment import AMOUNTS
+from paybatch.flow import documents
 from paybatch.flow.engine import Engine
 from paybatch.flow.payments import PaymentView, find_payments, view_payment
 from paybatch.flow.people import merchants_of
 from paybatch.settings import Settings
+from paybatch.store.operations import line_of
 from paybatch.store.public_ids import Shape
 
 app = typer.Typer(help="What became of a payment.", no_args_is_help=True)
@@ -55,6 +58,38 @@ def show(
             _show(engine, views[0])
 
 
+@app.command()
+def document(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="Its id, or the reference of the row that made it.")
+    ],
+    name: Annotated[str | None, typer.Argument(help="Which one, where there are several.")] = None,
+    *,
+    out: Annotated[Path | None, typer.Option(help="Write it here, and not to a new file.")] = None,
+) -> None:
+    """Read back a document that was handed in for a payment, such as a sales ticket."""
+    settings = Settings()
+    with opened(settings) as engine:
+        merchants = list(merchants_of(engine, settings.sender).values())
+        keys = find_payments(engine, merchants, reference)
+        found = [each for key in keys for each in documents.of_payment(engine, key)]
+        wanted = [each for each in found if name in {None, each.document.name}]
+        told = ", ".join(sorted({each.document.name for each in found})) or "none"
+        if not wanted:
+            fail(f"There is no such document for {reference!r}; we keep: {told}.")
+        if len(wanted) > 1 and name is None:
+            fail(f"There are several documents for {reference!r}; name one: {told}.")
+        path = out or Path(Path(wanted[-1].document.name).name)
+        if out is None and path.exists():
+            fail(f"There is a file {path} already; name another one with --out.")
+        content = b"".join(documents.read(engine, wanted[-1]))
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        fail(f"{path} cannot be written ({error.strerror}).")
+    say(f"Document: {path}")
+
+
 def _name(engine: Engine, number: int, noun: str) -> str:
     return engine.public_ids.encode_one(number, noun, Shape.NATIVE)
 
@@ -83,6 +118,7 @@ def _object(engine: Engine, view: PaymentView) -> dict[str, Any]:
     return {
         "id": _name(engine, values["id"], PAYMENT),
         "state": values["status"],
+        "over_returned": values["over_returned"],
         "kind": values["origin"],
         **{name: values[name] for name in named},
         "batch": batch_name(engine, values["batch_id"]),
@@ -95,8 +131,11 @@ def _object(engine: Engine, view: PaymentView) -> dict[str, Any]:
 
 
 def _operation(engine: Engine, row: dict[str, Any]) -> dict[str, Any]:
-    rest = {name: value for name, value in row.items() if name not in {"id", "batch_id"}}
-    name = _name(engine, row["id"], OPERATION)
+    rest = {k: value for k, value in row.items() if k not in {"id", "batch_id", "parent_id"}}
+    name, parent = _name(engine, row["id"], OPERATION), row["parent_id"]
+    if parent is not None:  # it is no line of a file: that of the row that made it is told
+        made_by = {"parent": _name(engine, parent, OPERATION), "line": line_of(parent)}
+        rest = {**rest, **made_by}
     return {"id": name, "batch": batch_name(engine, row["batch_id"]), **rest}
 
 
@@ -112,6 +151,9 @@ def _show(engine: Engine, view: PaymentView) -> None:
         {
             "Payment": told["id"],
             "Status": told["state"],
+            "Over-returned": "more was given back than was taken"
+            if told["over_returned"]
+            else None,
             "Made by": f"{told['kind']}, batch {told['batch']}, line {told['line']}",
             "Reference": told["reference"],
             "Merchant, gate": f"{told['merchant']}, {told['gate']}",

@@ -175,7 +175,8 @@ def _show_rejected(engine: Engine, batch: Batch, rejected: Outcome) -> None:
     with engine.database.transaction() as connection:
         chunks = list_chunks(connection, batch.id)
         merchants = sorted({each for chunk in chunks for each in chunk.merchant_ids})
-        last = max((chunk.last_line for chunk in chunks), default=0)
+        lines = (chunk.last_line for chunk in chunks if chunk.holds_lines)
+        last = max(lines, default=0)
         ids = operations.id_range(batch.id, 0, last)
         rows = operations.first_refusals(connection, merchants, ids, FIRST_REJECTED)
         errors = operations.first_errors(connection, batch.id, FIRST_ERRORS)

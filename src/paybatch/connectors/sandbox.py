@@ -5,7 +5,9 @@ gate, which takes no test number either, everything approves.
 
 Cards: 4000000000000002 declines; ...9995 insufficient funds; ...9987 lost; ...9979 stolen;
 ...0069 expired; 4000000000000010 approves, its refunds decline; 4000000000000051 approves half;
-4000000000000119 approves and is held by its fraud score. Scores: ...0127 95, ...0135 50, others 5.
+4000000000000119 approves and is held by its fraud score; 4000000000000341 approves, but the first
+attempt of a recurring payment's due date has insufficient funds; 4000000000000358 approves, but
+recurring charges are answered "stop recurring". Scores: ...0127 95, ...0135 50, others 5.
 CVV: 200, 201, 301 (American Express 2000, 2011, 3011) answer N, U, S; every other M.
 Billing postal code: 20000 answers N, 20001 U; every other Y.
 ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are returned later).
@@ -35,6 +37,8 @@ _CARDS: dict[str, Response] = {
 _REFUNDS_DECLINE = "4000000000000010"
 _HALF = "4000000000000051"
 _CHALLENGE = "4000000000000119"
+_SECOND_TIME = "4000000000000341"
+_NOT_AGAIN = "4000000000000358"
 _SCORES = {"4000000000000127": 95, "4000000000000135": 50}
 _SCORE_OF_OTHERS = 5
 _ROUTING = {
@@ -64,6 +68,7 @@ _CODES: dict[str, tuple[str, str]] = {
     Response.LOST_CARD: ("41", "LOST CARD"),
     Response.STOLEN_CARD: ("43", "STOLEN CARD"),
     Response.EXPIRED_CARD: ("54", "EXPIRED CARD"),
+    Response.STOP_RECURRING: ("R1", "STOP RECURRING"),
     Response.PROCESSOR_ERROR: ("96", "SYSTEM ERROR"),
 }
 _AMOUNT_ENDS = 100_000
@@ -86,6 +91,10 @@ def _response() -> pl.Expr:
         .then(value.replace_strict(_CARDS, default=None, return_dtype=pl.String))
         .when((pl.col("bank_code") == "000000000") | refused_refund)
         .then(pl.lit(Response.DECLINED.value))
+        .when((value == _SECOND_TIME) & takes & (pl.col("attempt") == "1"))
+        .then(pl.lit(Response.INSUFFICIENT_FUNDS.value))
+        .when((value == _NOT_AGAIN) & takes & (pl.col("pattern") == "recurring"))
+        .then(pl.lit(Response.STOP_RECURRING.value))
         .when(half)
         .then(pl.lit(Response.PARTIALLY_APPROVED.value))
         .when((value == _CHALLENGE) & verb.is_in(["sale", "authorize"]))
@@ -189,13 +198,15 @@ CONNECTOR = Connector(
     inline=True,
     idempotent=True,
     verbs=frozenset(Verb),
-    wants=frozenset({"billing_postal_code", "voice_approval_code"}),
+    wants=frozenset({"attempt", "billing_postal_code", "pattern", "voice_approval_code"}),
     test_values={
         **{number: response.value for number, response in _CARDS.items()},
         **_ROUTING,
         _REFUNDS_DECLINE: "approves, its refunds decline",
         _HALF: "approves half of the amount",
         _CHALLENGE: "approves, and is held by its fraud score",
+        _SECOND_TIME: "approves, but not the first attempt of a recurring charge",
+        _NOT_AGAIN: "approves, but stops recurring charges",
         **{number: f"scores {score}" for number, score in _SCORES.items()},
     },
     send=_send,

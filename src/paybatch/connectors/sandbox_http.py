@@ -68,7 +68,12 @@ def _wire() -> list[pl.Expr]:
         pl.col("voice_approval_code").alias("approval_code"),
     ).struct.json_encode()
     url = pl.col("setting_url").str.strip_chars_end("/") + "/calls"
-    return [pl.col("operation", "key"), amount, url.alias("url"), body.alias("body")]
+    return [
+        pl.col("operation", "key", "send_before_epoch"),
+        amount,
+        url.alias("url"),
+        body.alias("body"),
+    ]
 
 
 def _send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:

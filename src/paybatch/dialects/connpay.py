@@ -12,6 +12,10 @@ API and screens, and ours to decide. Sales name their means by ``card-ref-id``; 
 (MM/YY) goes with ``credit-card-number``. ``endpoint_id`` is the gate. ``status`` is kept with the
 row and given back, and nothing follows from it: a dispute goes on by its ``stage``.
 
+Of recurring payments ConnPay publishes card, payer and amounts (``rp_card_type``, ``amount-from``
+...); when they are due and end is ours to name. ``order_id`` is then the order whose card is
+charged, or the recurring payment that is changed or charged.
+
 The result is the input without numbers and CVVs, with the outcome behind it: ``result_status`` in
 ConnPay's words (approved, declined, filtered, error, processing, unknown), ``result_outcome`` and
 ``result_reason`` in ours, ``result_message``, ``paynet-order-id`` (the payment) and
@@ -59,6 +63,26 @@ _COLUMNS = {
     "ipaddress": "customer_ip",
     "bin": "bin",
     "level": "level",
+    "rp_card_type": "card_side",
+    "amount-from": "amount_from",
+    "amount-to": "amount_to",
+    "amount-sequence": "amount_sequence",
+    "period": "period",
+    "every": "every",
+    "start_date": "start_on",
+    "finish_date": "finish_on",
+    "finish_count": "finish_count",
+    "attempts": "attempts",
+    "action": "action",
+    "scheme_transaction_id": "scheme_transaction_id",
+    "first-name": "billing_first_name",
+    "last-name": "billing_last_name",
+    "address1": "billing_address_line_1",
+    "city": "billing_city",
+    "state": "billing_state",
+    "zip-code": "billing_postal_code",
+    "country": "billing_country",
+    "phone": "billing_phone",
 }
 
 _KINDS = {
@@ -88,6 +112,10 @@ _KINDS = {
     "pipo_mark_sent": "mark_sent",
     "mark_received": "mark_received",
     "pipo_mark_received": "mark_received",
+    "create_recurring_payments": "recurring_create",
+    "update_recurring_payments": "recurring_update",
+    "process_recurring_payments": "recurring_charge",
+    "process_recurring_payment": "recurring_charge",
 }
 _OURS = {kind: kind for kind in (*_KINDS.values(), "unblacklist", "transfer_create")}
 
@@ -150,6 +178,16 @@ _SAMPLES = (
     *(_card("4111111111111111", f"order-{number}") for number in (1, 2, 3)),
     _card("5555555555554444", "order-4", "authorize"),
     _card("5555555555554444", "order-5", "authorize"),
+    {
+        **_on("order-1", "recurring_create", reference="recurring-1", amount_minor="1990"),
+        "card_side": "SRC",
+        "period": "month",
+        "start_on": "2039-01-31",
+        "finish_count": "12",
+    },
+    _on("recurring-1", "recurring_charge", reference="charge-1", amount_minor="500"),
+    _on("recurring-1", "recurring_update", amount_from="15.00", amount_to="19.90", currency="USD"),
+    _on("recurring-1", "recurring_update", action="stop"),
     {"kind": "transfer_create", "reference": "order-6", "amount_minor": "80000"},
     _on("order-1", "reverse", amount_minor="250", comment="one article came back"),
     _on("order-1", "comment", comment="the payer called"),

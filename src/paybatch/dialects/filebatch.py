@@ -72,6 +72,8 @@ _RESPONSE_CODES = {
     Response.STOP_RECURRING: "261",
     Response.DUPLICATE: "301",
     Response.PROCESSOR_ERROR: "400",
+    Response.NOT_FOUND: "421",
+    Response.NOT_TAKEN: "421",
 }
 _GATEWAY_DECLINE = "300"
 _REASON_CODES = {

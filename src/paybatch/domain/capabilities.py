@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _DAYS = re.compile(r"([a-z]+):([1-9][0-9]{0,2})")
 _DAYS_OF_OTHERS = 28
+_LIMIT = re.compile(r"no|yes|[1-9][0-9]{0,2}")
 
 
 class Capabilities(BaseModel):
@@ -19,6 +20,13 @@ class Capabilities(BaseModel):
 
     several_captures: bool = Field(
         default=True, description="An authorization may be captured in several parts."
+    )
+    over_capture: str = Field(
+        default="no",
+        description=(
+            "A capture may go above the authorization: no, yes, or by so many percent; what is "
+            "above is authorized with it."
+        ),
     )
     partial_void: bool = Field(
         default=True, description="A part of a payment may be voided before settlement."
@@ -31,6 +39,10 @@ class Capabilities(BaseModel):
     )
     refund_excess_percent: int = Field(
         default=0, ge=0, le=100, description="A refund may go over the captured amount by this."
+    )
+    terminal_capture: bool = Field(
+        default=False,
+        description="We keep the batch: `capture_all` sends what was captured and open returns.",
     )
     transfer_needs_capture: bool = Field(
         default=False, description="A bank transfer that was received waits for its capture."
@@ -51,6 +63,13 @@ class Capabilities(BaseModel):
         description="Brands that take an authorization of zero (CWS: not AmEx, not Discover).",
     )
 
+    @field_validator("over_capture", mode="before")
+    @classmethod
+    def _is_limit(cls, told: object) -> str:
+        if not _LIMIT.fullmatch(str(told)):
+            raise ValueError("write no, yes, or a percent from 1 to 999")
+        return str(told)
+
     @field_validator("hold_days")
     @classmethod
     def _are_days(cls, told: frozenset[str]) -> frozenset[str]:
@@ -58,6 +77,13 @@ class Capabilities(BaseModel):
         if not all(map(_DAYS.fullmatch, told)) or len(set(brands)) < len(brands):
             raise ValueError("write each brand once, as brand:days, from 1 to 999 days")
         return told
+
+    @property
+    def over_capture_percent(self) -> int | None:
+        """By how many percent a capture may go above the authorization; None = by any amount."""
+        if self.over_capture == "yes":
+            return None
+        return 0 if self.over_capture == "no" else int(self.over_capture)
 
     @property
     def days_by_brand(self) -> dict[str, int]:

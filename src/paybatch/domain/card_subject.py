@@ -15,15 +15,18 @@ NUMBER = pl.coalesce("payment_number_id", "number_id")
 EXPIRY = pl.coalesce("payment_expiry", "expiry")
 
 
-def card_faults(fields: Iterable[Field]) -> tuple[Fault, ...]:
-    """Give the faults of rows that do not name exactly one card with its expiry."""
+_EVERY = pl.lit(value=True)
+
+
+def card_faults(fields: Iterable[Field], needs_expiry: pl.Expr = _EVERY) -> tuple[Fault, ...]:
+    """Give the faults of rows that do not name exactly one card, with its expiry if needed."""
     is_found = pl.col("card_number").is_not_null() | pl.col("found_brand").is_not_null()
     is_account = pl.col("found_brand").is_in(list(ACCOUNT_BRANDS)).fill_null(value=False)
     without_expiry = is_found & pl.col("expiry").is_null() & pl.col("card_expiry").is_null()
     return (
         *lists.one_subject(fields),
         Fault(Reason.CARD_NEEDED, "card_reference", is_account),
-        Fault(Reason.MEANS_INCOMPLETE, "card_expiry", without_expiry & ~is_account),
+        Fault(Reason.MEANS_INCOMPLETE, "card_expiry", without_expiry & ~is_account & needs_expiry),
     )
 
 

@@ -7,6 +7,7 @@ from paybatch.domain import fields
 from paybatch.domain.fields import Field
 from paybatch.domain.line_items import LINE_ITEMS_JSON
 from paybatch.domain.reasons import Reason
+from paybatch.domain.selection import DIFFERING_AMOUNTS, PAYMENT_NAMES
 
 KIND = Field(name="kind", type=fields.word(40), title="What to do; see `paybatch kinds`")
 MERCHANT = Field(name="merchant", type=fields.word(64), title="Whose money it is")
@@ -110,6 +111,11 @@ PAYMENT = Field(
     type=fields.name(64),
     title="The payment to act on: its id, or the reference of the row that made it",
 )
+SOURCE_MERCHANT = Field(
+    name="source_merchant",
+    type=fields.word(64),
+    title="Whose payment it is, where not the row's own merchant's",
+)
 FINAL = Field(
     name="final", type=fields.TRUE_OR_FALSE, title="true: the last capture, the rest is released"
 )
@@ -140,7 +146,11 @@ STAGE = Field(
     ),
     title="How far the dispute is",
 )
-DOCUMENT = Field(name="document", type=fields.text(255), title="Where the document is kept")
+DOCUMENT = Field(
+    name="document",
+    type=fields.text(255),
+    title="The document: its name in the archive beside the file, or where it is kept",
+)
 ALERT_ID = Field(name="alert_id", type=fields.word(64), title="The alert service's own id")
 ALERT_OUTCOME = Field(
     name="alert_outcome",
@@ -171,6 +181,22 @@ DUE_ON = Field(name="due_on", type=fields.DAY, title="Day by which an answer is 
 PROCESSOR = Field(
     name="processor", type=fields.word(64), title="Every gate of the merchant at this processor"
 )
+SINCE_ON = Field(
+    name="since_on", type=fields.DAY, title="Only payments of this business day or a later one"
+)
+UNTIL_ON = Field(
+    name="until_on", type=fields.DAY, title="Only payments of this business day or an earlier one"
+)
+PAYMENTS = Field(
+    name="payments",
+    type=PAYMENT_NAMES,
+    title="Only these payments: ids or references with | between them",
+)
+DIFFERENCES = Field(
+    name="differences",
+    type=DIFFERING_AMOUNTS,
+    title="Other amounts than all that is left: payment=amount_minor with | between them",
+)
 EXPECTED_SALE_COUNT = Field(
     name="expected_sale_count", type=fields.COUNT, title="Control total: how many sales there are"
 )
@@ -182,6 +208,50 @@ EXPECTED_REFUND_COUNT = Field(
 )
 EXPECTED_REFUND = Field(
     name="expected_refund_minor", type=fields.MINOR_UNITS, title="Control total: what they sum to"
+)
+CARD_SIDE = Field(
+    name="card_side",
+    type=fields.choice("SRC", "DST"),
+    title="SRC: the card is charged, DST: it is paid; default: SRC",
+)
+AMOUNT_FROM = Field(
+    name="amount_from",
+    type=fields.DECIMAL_AMOUNT,
+    title="Each charge is a random amount from this one on: 1.00",
+)
+AMOUNT_TO = Field(name="amount_to", type=fields.DECIMAL_AMOUNT, title="... up to this one: 9.99")
+AMOUNT_SEQUENCE = Field(
+    name="amount_sequence",
+    type=fields.AMOUNT_LIST,
+    title="The amounts of the charges, one after the other: 5.00;5.00;2.50",
+)
+PERIOD = Field(
+    name="period",
+    type=fields.choice("day", "week", "month", "year"),
+    title="The time from one due date to the next",
+)
+EVERY = Field(name="every", type=fields.whole_number(1, 99), title="Of so many periods; default: 1")
+START_ON = Field(name="start_on", type=fields.DAY, title="First due date; default: today")
+FINISH_ON = Field(name="finish_on", type=fields.DAY, title="No due date is later, YYYY-MM-DD")
+FINISH_COUNT = Field(
+    name="finish_count",
+    type=fields.whole_number(1, 999),
+    title="It ends when so many due dates were charged, or tried in vain",
+)
+ATTEMPTS = Field(
+    name="attempts",
+    type=fields.whole_number(1, 15),
+    title="How often a charge is tried, a day after the other; default: 3",
+)
+ATTEMPT = Field(
+    name="attempt",
+    type=fields.choice(*(str(number) for number in range(1, 16))),
+    title="Which attempt of its due date a charge is; the clock says so",
+)
+RECURRING_ACTION = Field(
+    name="action",
+    type=fields.choice("pause", "resume", "stop", "finish"),
+    title="What becomes of the recurring payment",
 )
 INITIATOR = Field(
     name="initiator",
@@ -284,6 +354,13 @@ def contact(prefix: str) -> tuple[Field, ...]:
     )
 
 
+_PAYER_NAMES = frozenset(
+    f"billing_{name}"
+    for name in (
+        *("first_name", "last_name", "address_line_1", "city", "state", "postal_code", "country"),
+        "phone",
+    )
+)
 ADDRESS = (KIND, MERCHANT, GATE, REFERENCE, IDEMPOTENCY_KEY)
 AMOUNTS = (AMOUNT_MINOR, AMOUNT, CURRENCY)
 PARTS = (BASE_AMOUNT_MINOR, SURCHARGE, TAX, TIP, SHIPPING, DISCOUNT, TAX_EXEMPT, SURCHARGE_EXEMPT)
@@ -326,6 +403,10 @@ TAKING = (*NEW_PAYMENT, *RARE)
 FOLLOW_UP = (*ADDRESS, *AMOUNTS, PAYMENT, DESCRIPTION)
 MARK = (*ADDRESS, PAYMENT, COMMENT)
 DISPUTE = (ARN, REASON_CODE, HAPPENED_ON, DUE_ON, COMMENT)
+SELECTION = (PAYMENTS, DIFFERENCES, SINCE_ON, UNTIL_ON)
 CONTROL_TOTALS = (*(EXPECTED_SALE_COUNT, EXPECTED_SALE, EXPECTED_REFUND_COUNT, EXPECTED_REFUND),)
 CARD = (PAYMENT, CARD_NUMBER, CARD_EXPIRY, CARD_REFERENCE)
+AMOUNT_TERMS = (*AMOUNTS, AMOUNT_FROM, AMOUNT_TO, AMOUNT_SEQUENCE)
+PAYER = (EMAIL, CUSTOMER_IP, *(each for each in DETAILS if each.name in _PAYER_NAMES))
+RECURRING_CHARGE = (*(*FOLLOW_UP, SCHEME_TRANSACTION_ID, ATTEMPT, *PAYER),)
 LISTED = (*MARK, CARD_NUMBER, CARD_REFERENCE, EMAIL, CUSTOMER_IP, BIN, LEVEL)

@@ -43,7 +43,7 @@ class Verb(StrEnum):
 
     SALE = "sale"
     AUTHORIZE = "authorize"
-    CAPTURE = "capture"
+    CAPTURE = "capture"  # of more than is held at gates that allow it: authorize the rest with it
     VOID = "void"
     REFUND = "refund"
     CREDIT = "credit"
@@ -73,7 +73,9 @@ class Response(StrEnum):
     """Why a processor answered as it did, in the words that all connectors share."""
 
     APPROVED = "approved"
-    CHALLENGED = "challenged"  # approved, and held by its fraud score until a person decides
+    # Of a sale or an authorization: approved, and held by its fraud score until a person decides.
+    # Of anything else it is an approval as any other: what was given away cannot be held.
+    CHALLENGED = "challenged"
     PARTIALLY_APPROVED = "partially_approved"
     DECLINED = "declined"
     DO_NOT_HONOR = "do_not_honor"

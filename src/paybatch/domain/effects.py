@@ -18,6 +18,11 @@ def is_challenged() -> pl.Expr:
     return pl.col("response") == "challenged"
 
 
+def held_if_challenged() -> pl.Expr:
+    """Give the state of a payment that a fraud score may hold: its amounts are held back then."""
+    return pl.when(is_challenged()).then(pl.lit("challenged")).otherwise(pl.lit("approved"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
     """A payment is made, with these amounts (minor units).
@@ -26,11 +31,7 @@ class NewPayment:
     ``is_payout`` tells whether its money goes to the payer.
     """
 
-    state: pl.Expr = field(
-        default_factory=lambda: (
-            pl.when(is_challenged()).then(pl.lit("challenged")).otherwise(pl.lit("approved"))
-        )
-    )
+    state: pl.Expr = field(default_factory=lambda: pl.lit("approved"))
     amounts: Mapping[str, pl.Expr]
     is_payout: pl.Expr = field(default_factory=lambda: pl.lit(value=False))
 
@@ -41,11 +42,18 @@ class ChangePayment:
 
     A kind that makes a payment from an earlier one may change the state of that one so.
 
-    ``state`` is an expression; null leaves the payment's state as it is.
+    ``state`` is an expression; null leaves the payment's state as it is. ``state_declined`` is its
+    state when the processor declines, over the column ``declined_for`` (the response).
     """
 
     amounts: Mapping[str, pl.Expr] = field(default_factory=dict)
     state: pl.Expr | None = None
+    state_declined: pl.Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMeans:
+    """The subject payment is from now on for the card that the row brings, if it brings one."""
 
 
 class Fact(StrEnum):
@@ -60,6 +68,9 @@ class Fact(StrEnum):
     MANDATE = "mandate"  # what a payer signed, so that a creditor may collect
     DEBIT = "debit"  # how a direct debit is collected
     DUE = "due"  # what the clock is to do with a payment, and on which day
+    RECURRING = "recurring"  # what is charged again and again, and when
+    RECURRING_CHANGE = "recurring_change"
+    RECURRING_PAYER = "recurring_payer"  # who pays it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +90,12 @@ class Record:
 class CloseDay:
     """Everything that is due at the gates is settled, and their next business day is opened.
 
-    ``verb`` is asked of those connectors that have it.
+    ``verb`` is asked of those connectors that have it. Without ``opens_next`` the business day goes
+    on behind the close.
     """
 
     verb: Verb = Verb.CLOSE_DAY
+    opens_next: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +103,29 @@ class UnlockGate:
     """Gates that a close of day left closing are open again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """An operation of ``kind`` is made for each payment of the gates that is open for it.
+
+    They are worked behind the row, each with an outcome of its own; the row's is their totals. At
+    gates with terminal capture ``closes`` settles what is due behind them.
+    """
+
+    kind: str
+    closes: CloseDay
+
+
 def remark() -> Record:
     """Give the effect that keeps a row's comment with its payment, where it has both."""
     is_said = pl.col("comment").is_not_null() & pl.col("payment_id").is_not_null()
     values = {"name": pl.lit("comment"), "text": pl.col("comment")}
     return Record(fact=Fact.NOTE, values=values, when=is_said)
+
+
+def keep_document() -> Record:
+    """Give the effect that keeps a row's document with its payment, where it has one."""
+    values = {"name": pl.lit("document"), "text": pl.col("document")}
+    return Record(fact=Fact.NOTE, values=values, when=pl.col("document").is_not_null())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,4 +140,4 @@ class Enroll:
     expiry: pl.Expr
 
 
-Effect = NewPayment | ChangePayment | Record | Enroll | CloseDay | UnlockGate
+Effect = NewPayment | ChangePayment | ChangeMeans | Record | Enroll | CloseDay | UnlockGate | Expand

@@ -166,6 +166,16 @@ DECIMAL_AMOUNT = FieldType(
     ),
 )
 
+AMOUNT_LIST = FieldType(
+    name="decimal amounts",
+    allowed="amounts with a semicolon between them, each with exactly the currency's digits",
+    faults=(
+        (Reason.VALUE_TOO_LONG, _longer(1_000)),
+        (Reason.AMOUNT_NOT_DECIMAL, _unlike(r"^[0-9]+(?:\.[0-9]+)?(?:[;,][0-9]+(?:\.[0-9]+)?)*$")),
+        (Reason.AMOUNT_TOO_LARGE, lambda column: column.str.contains(r"[0-9.]{14,}")),
+    ),
+)
+
 CURRENCY = FieldType(
     name="currency",
     allowed="a currency code of ISO 4217 in capitals, such as EUR",

@@ -7,6 +7,7 @@ debit cards, 28 for credit cards; which of the two a card is, its brand tells of
 import polars as pl
 
 from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.text import filled
 
 
 def ends_on(capabilities: Capabilities) -> pl.Expr:
@@ -16,6 +17,23 @@ def ends_on(capabilities: Capabilities) -> pl.Expr:
     for brand in sorted(told.keys() - {"other"}):
         days = pl.when(pl.col("payment_brand") == brand).then(told[brand]).otherwise(days)
     return pl.col("payment_day") + pl.duration(days=days)
+
+
+def rolls_off(capabilities: Capabilities) -> dict[str, pl.Expr]:
+    """Give ``rolls_off_on``: until when a hold that nobody reverses lasts; null for others."""
+    irreversible = is_irreversible(capabilities)
+    return {"rolls_off_on": pl.when(irreversible).then(ends_on(capabilities))}
+
+
+def told_closed() -> pl.Expr:
+    """Say of rows that closed a hold with us (``closed_minor``) when the issuer lets go of it."""
+    is_closed = (pl.col("closed_minor") > 0) & pl.col("rolls_off_on").is_not_null()
+    return pl.when(is_closed).then(
+        filled(
+            "closed with us; this brand takes no reversal: its hold rolls off by {}",
+            pl.col("rolls_off_on").dt.to_string("%Y-%m-%d"),
+        )
+    )
 
 
 def is_irreversible(capabilities: Capabilities, brand: str = "payment_brand") -> pl.Expr:

@@ -14,10 +14,12 @@ import polars as pl
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import (
+    ChangeMeans,
     ChangePayment,
     CloseDay,
     Effect,
     Enroll,
+    Expand,
     NewPayment,
     Record,
     UnlockGate,
@@ -45,6 +47,7 @@ class AmountRule(StrEnum):
     POSITIVE = "an amount greater than zero"
     ZERO = "no amount, or zero"
     LEFT = "an amount greater than zero; none = all that is left"
+    TERMS = "an amount greater than zero, or none; it is noted, nothing moves"
     NONE = "no amount"
 
 
@@ -85,7 +88,7 @@ def _no_refusals(_: Capabilities) -> tuple[Fault, ...]:
     return ()
 
 
-def _always_sent(_: Capabilities) -> pl.Expr | None:
+def _all_sent(_: Capabilities) -> pl.Expr | None:
     return None
 
 
@@ -120,8 +123,8 @@ class Kind:
         effects: What an approval changes.
         asks: Whether the processor is asked what became of the payment, and what is unknown of it
             is settled; it has no verb, and no effect outside.
-        unsent: Of which payments the processor is not asked, though there is a verb; None = of all
-            it is.
+        closes: How much of a row's amount is closed with us, though there is a verb (minor units,
+            over the payment's columns); the processor is asked for the rest. None = nothing.
         forced: Which rows are done with us also when the processor declines.
         reads: Those of its fields that the effects read; they come from the row's own text.
         stands_for: Kinds that it acts as, each with the test of the payment that chooses it (the
@@ -129,14 +132,18 @@ class Kind:
             declares itself are kept beside theirs.
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
+        continues: Whether it goes on with the series of the payment that it acts on: where its row
+            gives no scheme's id of the first payment it carries that one's.
         transfers: What an approval moves in the ledger.
         tells: What the result says of an approved row (its message).
-        opposite: The kind that undoes it, if any.
+        opposite: The kind that undoes it, if any; of a batch, row by row.
+        undone: When that holds or what of it stays, or why nothing undoes it: half a sentence.
         permission: What a person needs to be allowed to run it.
         risk: How much harm a wrong batch can do.
         samples: Rows of a valid file, by field name. A row that acts on a payment names it by the
             reference of another kind's sample.
-        samples_need: Kinds whose sample comes before this one's, on the same payment.
+        samples_need: Kinds whose sample comes before this one's, on the same payment if it names
+            one.
         document: The manual page; the registry fills in the module's docstring.
     """
 
@@ -159,15 +166,17 @@ class Kind:
     reserves: str | None = None
     effects: tuple[Effect, ...] = ()
     asks: bool = False
-    unsent: Callable[[Capabilities], pl.Expr | None] = _always_sent
+    closes: Callable[[Capabilities], pl.Expr | None] = _all_sent
     forced: pl.Expr | None = None
     reads: tuple[Field, ...] = ()
     stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
     allows_more: bool = False
     waits_for_all: bool = False
+    continues: bool = False
     transfers: tuple[Transfer, ...] = ()
     tells: pl.Expr | None = None
     opposite: str | None
+    undone: str = ""
     permission: str
     risk: Risk
     samples: tuple[Mapping[str, str], ...]
@@ -200,16 +209,22 @@ class Kind:
         return next((each for each in self.effects if isinstance(each, ChangePayment)), None)
 
     @property
-    def gate_effect(self) -> CloseDay | UnlockGate | None:
-        """The effect by which it changes gates, if it does."""
-        mine = (each for each in self.effects if isinstance(each, CloseDay | UnlockGate))
+    def changes_means(self) -> bool:
+        """Whether it changes the card of its payment."""
+        return any(isinstance(each, ChangeMeans) for each in self.effects)
+
+    @property
+    def gate_effect(self) -> CloseDay | UnlockGate | Expand | None:
+        """The effect by which it changes gates or all that is open there, if it does."""
+        mine = (each for each in self.effects if isinstance(each, CloseDay | UnlockGate | Expand))
         return next(mine, None)
 
     @property
     def verbs(self) -> frozenset[Verb]:
         """What it may ask of a connector."""
         own = frozenset() if self.verb is None else frozenset({self.verb})
-        closes = self.gate_effect
+        effect = self.gate_effect
+        closes = effect.closes if isinstance(effect, Expand) else effect
         return own | {closes.verb} if isinstance(closes, CloseDay) else own
 
     @property

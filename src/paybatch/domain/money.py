@@ -12,6 +12,7 @@ from iso4217 import Currency
 from paybatch.domain.few import chosen
 
 AMOUNT_DIGITS_MAX = 12
+AMOUNT_MAX_MINOR = 10**AMOUNT_DIGITS_MAX - 1
 _DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 
 

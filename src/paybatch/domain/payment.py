@@ -57,6 +57,11 @@ class Status(StrEnum):
     MANDATE_RUNNING = "mandate_running"
     MANDATE_ENDED = "mandate_ended"  # the last debit was made
     MANDATE_CANCELLED = "mandate_cancelled"
+    RECURRING_ACTIVE = "recurring_active"
+    RECURRING_PAUSED = "recurring_paused"
+    RECURRING_FAILED = "recurring_failed"  # its card was declined for good: it wants another one
+    RECURRING_STOPPED = "recurring_stopped"
+    RECURRING_FINISHED = "recurring_finished"  # its last date was charged
 
 
 def open_hold() -> pl.Expr:
@@ -79,15 +84,34 @@ def given_back() -> pl.Expr:
     return pl.col("refunded") + pl.col("returned") + disputed()
 
 
+def taken() -> pl.Expr:
+    """What facts are about: what is kept; of a payment that is cancelled what was captured."""
+    return pl.when(kept() == 0).then(pl.col("captured")).otherwise(kept())
+
+
+def told_over_returned() -> pl.Expr:
+    """Say of payments that the payer has more of them than was taken."""
+    return pl.when(over_returned()).then(pl.lit("more was given back than was taken"))
+
+
 def over_returned() -> pl.Expr:
     """Tell where more was given back than taken: facts are recorded, whatever they add up to."""
     return given_back() > kept()
 
 
+def is_transfer() -> pl.Expr:
+    """Tell which payments are bank transfers: they have no means, and no processor took them."""
+    return pl.col("payment_number_id").is_null()
+
+
 KNOWN = frozenset(Status) - {Status.UNKNOWN, Status.PENDING}
 USABLE_MANDATES = frozenset({Status.MANDATE_ONCE, Status.MANDATE_OPEN, Status.MANDATE_RUNNING})
 _MANDATES = USABLE_MANDATES | {Status.MANDATE_ENDED, Status.MANDATE_CANCELLED}
-GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED} - _MANDATES
+OPEN_RECURRING = frozenset(
+    {Status.RECURRING_ACTIVE, Status.RECURRING_PAUSED, Status.RECURRING_FAILED}
+)
+RECURRING = OPEN_RECURRING | {Status.RECURRING_STOPPED, Status.RECURRING_FINISHED}
+GOOD = KNOWN - {Status.DECLINED, Status.FILTERED, Status.VERIFIED} - _MANDATES - RECURRING
 
 
 def in_collection() -> pl.Expr:
@@ -102,12 +126,12 @@ def status() -> pl.Expr:
     return (
         pl.when(state != "approved")
         .then(state)
-        .when((kept() == 0) & (open_hold() == 0) & (pl.col("authorized") > 0))
-        .then(lit[Status.VOIDED])
         .when(disputed() > 0)
         .then(lit[Status.CHARGED_BACK])
-        .when((pl.col("returned") > 0) & (pl.col("returned") >= kept()))
+        .when((pl.col("returned") > 0) & (pl.col("returned") >= kept()) & (open_hold() == 0))
         .then(lit[Status.RETURNED])
+        .when((kept() == 0) & (open_hold() == 0) & (pl.col("authorized") > 0))
+        .then(lit[Status.VOIDED])
         .when(pl.col("is_payout"))
         .then(lit[Status.CREDITED])
         .when((refunded > 0) & (refunded >= kept()) & (open_hold() == 0))

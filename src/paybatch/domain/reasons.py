@@ -144,6 +144,9 @@ class Reason(StrEnum):
         "a bank account cannot be held for a later capture",
     )
 
+    RANGE_WRONG = "range_wrong", "give amount_from and amount_to, the first not above the second"
+    FINISH_BEFORE_START = "finish_before_start", "the finish is on or after the start"
+
     SUBJECT_MISSING = "subject_missing", "name a payment, or give one of the columns in its place"
     SUBJECT_SEVERAL = (
         "subject_several",
@@ -162,6 +165,18 @@ class Reason(StrEnum):
         "sums_of_currencies",
         "the day has several currencies, which have no common sum: expect counts only",
     )
+    DOCUMENT_MISSING = (
+        "document_missing",
+        "the archive holds no document of this name; write it as it is called there",
+    )
+    SELECTION_SEVERAL = "selection_several", "choose by payments or by days, not by both"
+    DAYS_REVERSED = "days_reversed", "the first day is after the last one"
+    DIFFERENCE_UNUSED = (
+        "difference_unused",
+        "a differing amount is for a payment that is not chosen",
+    )
+    NOTHING_OPEN = "nothing_open", "nothing of the gate's payments is open for this"
+    FILE_NEEDED = "file_needed", "this makes operations of its own: hand it in as a file"
     TOTALS_DIFFER = "totals_differ", "the day has other totals than were expected; nothing moved"
 
     # Our lists
@@ -196,8 +211,27 @@ class Reason(StrEnum):
         "the payment is cancelled already: a cancelled one cannot be cancelled",
     )
     HOLD_EXPIRED = "hold_expired", "the authorization has expired; `duplicate` asks for a new one"
+    NOT_BY_CARD = "not_by_card", "the payment was not made by card: only such authorizations change"
+    NOT_A_DEBIT = (
+        "not_a_debit",
+        "the payment was taken from no bank account; for a card see the kind chargeback",
+    )
+    TRANSFER_ARRIVED = (
+        "transfer_arrived",
+        "the transfer's money has moved and is not cancelled: refund a pay-in; a payout is final",
+    )
     SETTLED_ALREADY = "settled_already", "the payment is settled: refund it instead"
     NOT_SETTLED_YET = "not_settled_yet", "the gate refunds settled payments only"
+    NO_MONEY_AWAITED = (
+        "no_money_awaited",
+        "no money is awaited: what a card or account holds comes by its capture, a payout goes out",
+    )
+    RECURRING_OVER = "recurring_over", "the recurring payment has ended: make a new one"
+    RECURRING_PAUSED = "recurring_paused", "the recurring payment is paused: resume it first"
+    CARD_USED_UP = (
+        "card_used_up",
+        "the card was declined for good: give another one, or its new expiry",
+    )
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
     PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"

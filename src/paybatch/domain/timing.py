@@ -48,7 +48,7 @@ def put_off() -> Record:
         fact=Fact.DUE,
         values={
             "kind": pl.when(_IS_AUTOMATIC).then(pl.lit("capture")).otherwise(pl.lit("expire")),
-            "due_on": pl.col("business_day").str.to_date() + pl.duration(days=days),
+            "due_on": pl.col("made_on").str.to_date() + pl.duration(days=days),
         },
         when=_IS_AUTOMATIC | (_IS_LATER & _DAYS.is_not_null()),
         about=("capture_mode",),

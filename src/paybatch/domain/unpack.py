@@ -8,7 +8,7 @@ the last piece. Sources: RFC 1952 (gzip), PKWARE APPNOTE 6.3 (zip).
 import itertools
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from paybatch.domain.delimited_shape import FileRefused
 
@@ -35,10 +35,16 @@ _IN_EXTRA = 0xFFFFFFFF
 _SPREADSHEETS = (b"[Content_Types].xml", b"mimetype", b"docProps/", b"xl/")
 
 _ONE_FILE = "an upload may be plain, gzip or zip, and holds exactly one file."
+_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".webp")
+Aside = Callable[[str, Iterator[bytes]], None]
 
 
 def unpack(
-    source: Iterable[bytes], *, max_bytes: int = MAX_BYTES, max_ratio: int = MAX_RATIO
+    source: Iterable[bytes],
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_ratio: int = MAX_RATIO,
+    aside: Aside | None = None,
 ) -> Iterator[bytes]:
     """Give the bytes of the one file in an upload that arrives in pieces of any size.
 
@@ -46,6 +52,8 @@ def unpack(
         source: the upload.
         max_bytes: how large the unpacked file may be.
         max_ratio: how many times larger than the packed bytes it may be, once it passed 10 MiB.
+        aside: takes the documents (PDF files and pictures) that a zip archive holds beside the
+            file: name and pieces, which it must read to their end. None = there may be none.
 
     Raises:
         FileRefused: `expansion_limit`, `archive_many_files`, `archive_empty`,
@@ -60,7 +68,7 @@ def unpack(
     if magic.startswith(_ZIP_NOTHING):
         raise FileRefused("archive_empty", f"The zip archive is empty; {_ONE_FILE}")
     if magic.startswith(_PACKED):
-        pieces = _gzip(packed) if magic.startswith(_GZIP) else _zip(packed)
+        pieces = _gzip(packed) if magic.startswith(_GZIP) else _zip(packed, aside)
         yield from _not_nested(_limited(pieces, packed, max_bytes, max_ratio))
     else:
         yield from packed
@@ -178,12 +186,15 @@ def _gzip(packed: _Packed) -> Iterator[bytes]:
         raise _damaged("something follows its file")
 
 
-def _zip(packed: _Packed) -> Iterator[bytes]:
-    """Unpack the one file; folders beside it are passed over."""
+def _zip(packed: _Packed, aside: Aside | None) -> Iterator[bytes]:
+    """Unpack the one file; documents beside it are set aside, and folders passed over."""
     files = entries = 0
     while packed.peek(4) == _ZIP:
         entry = _Entry(packed)
         entries += 1
+        if aside is not None and entry.name.lower().endswith(_DOCUMENTS):
+            aside(entry.name, entry.content(packed))
+            continue
         files += not entry.is_folder
         if files > 1:
             raise FileRefused(
@@ -206,6 +217,7 @@ class _Entry:
         name = packed.take(name_bytes)
         self._size, self._full_size = _sizes(size, full_size, packed.take(extra_bytes))
         self.is_folder = name.endswith(b"/")
+        self.name = name.decode(errors="replace")
         if name.startswith(_SPREADSHEETS):
             raise FileRefused("spreadsheet", "The upload is a spreadsheet; save it as CSV.")
         if flags & _ENCRYPTED:

@@ -3,7 +3,8 @@
 The clock writes a file of ids and takes it the way of every file. So it is read, stored, resumed
 and reported as any other, and its rows have ids, states and outcomes of their own. Each row's
 idempotency key is made of its kind, payment and day: a clock that runs twice, or in two workers at
-once, changes nothing.
+once, changes nothing. A day is that of the calendar in the gate's zone, with its cut-off: closes of
+day do not move it.
 """
 
 import io
@@ -16,19 +17,19 @@ from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake import receive
 from paybatch.flow.place import find_place
-from paybatch.flow.working.settle import business_day
+from paybatch.flow.working.settle import calendar_day
 from paybatch.store import directory, due
 from paybatch.store.directory import Gate
 from paybatch.store.public_ids import Shape
 
 ROWS_MAX = 500_000  # of a system batch
-_GROUP = ("sender", "merchant", "kind")
+GROUP = ("sender", "merchant", "kind")
 _KEYED = "clock:{}:{}:{}"
 
 
 def due_work(engine: Engine) -> list[pl.DataFrame]:
     """Give what is due and was not handed over: a table (``due.DUE``) for each batch to be."""
-    days = {gate.id: _day(engine, gate) for gate in _gates(engine)}
+    days = {gate.id: _day(engine, gate) for gate in gates_of_all(engine)}
     if not days:
         return []
     with engine.database.transaction() as connection:
@@ -42,7 +43,7 @@ def lapsed_work(engine: Engine) -> list[pl.DataFrame]:
     This reads every payment: once an hour is often enough for what changes once a day.
     """
     rules: list[tuple[int, str | None, date, date]] = []
-    for gate in _gates(engine):
+    for gate in gates_of_all(engine):
         day = _day(engine, gate)
         for brand, days in gate.capabilities.days_by_brand.items():
             named = None if brand == "other" else brand
@@ -57,18 +58,29 @@ def hand_in(engine: Engine, work: pl.DataFrame) -> int:
     Raises:
         PlaceUnknownError: The sender does not act for the merchant any more.
     """
-    sender, merchant, kind = (str(work[name][0]) for name in _GROUP)
-    place = find_place(engine, sender, merchant)
-    last = work.sort("due_on")["due_on"][-1]
-    request = receive.Request(file_name=f"{kind} due on {last}", dialect="native")
-    try:
-        batch_id = receive.receive(engine, place, [written(engine, work)], request)
-    except receive.SeenBeforeError as error:
-        batch_id = error.batch_id  # a clock that was killed, or another one, was here
+    batch_id = receive_own(engine, work, written(engine, work))
     with engine.database.transaction() as connection:
         due.hand_over(connection, work, batch_id)
     batches.go_on(engine, batch_id)
     return batch_id
+
+
+def receive_own(engine: Engine, work: pl.DataFrame, content: bytes) -> int:
+    """Receive a file of the clock as its sender's (``sender, merchant, kind, due_on``).
+
+    Gives the batch, also where the same file was handed in before.
+
+    Raises:
+        PlaceUnknownError: The sender does not act for the merchant any more.
+    """
+    sender, merchant, kind = (str(work[name][0]) for name in GROUP)
+    place = find_place(engine, sender, merchant)
+    last = work.sort("due_on")["due_on"][-1]
+    request = receive.Request(file_name=f"{kind} due on {last}", dialect="native")
+    try:
+        return receive.receive(engine, place, [content], request)
+    except receive.SeenBeforeError as error:
+        return error.batch_id  # a clock that was killed, or another one, was here
 
 
 def written(engine: Engine, work: pl.DataFrame) -> bytes:
@@ -83,14 +95,15 @@ def written(engine: Engine, work: pl.DataFrame) -> bytes:
 
 
 def _grouped(rows: pl.DataFrame) -> list[pl.DataFrame]:
-    return rows.partition_by(_GROUP, maintain_order=True) if not rows.is_empty() else []
+    return rows.partition_by(GROUP, maintain_order=True) if not rows.is_empty() else []
 
 
-def _gates(engine: Engine) -> list[Gate]:
+def gates_of_all(engine: Engine) -> list[Gate]:
+    """Give the gates of all merchants."""
     with engine.database.transaction() as connection:
         merchants = [row["id"] for row in directory.list_merchants(connection)]
         return directory.gates_of_merchants(connection, merchants)
 
 
 def _day(engine: Engine, gate: Gate) -> date:
-    return business_day(gate, engine.clock())
+    return calendar_day(gate, engine.clock())

@@ -10,10 +10,12 @@ from paybatch.flow.foresee import REFUSED
 from paybatch.flow.intake import receive
 from paybatch.flow.sending.left import abandon, unclaimed_rows
 from paybatch.flow.tallies import left, tally
+from paybatch.flow.working.expanding import cut_short
 from paybatch.flow.working.rounds import claimed
 from paybatch.flow.working.settle import ended
 from paybatch.store import batches, chunks, directory, operations
 from paybatch.store.batches import Batch
+from paybatch.store.chunks import TOTALS
 
 CALLS_SECONDS = 0.1
 
@@ -133,6 +135,8 @@ def cancel_rows(engine: Engine, batch: Batch, refused: pl.DataFrame | None = Non
             rows = unclaimed_rows(connection, batch.id, chunk, claimed(connection, batch, chunk))
             if not rows.is_empty():
                 gone = _ended_unsent(batch, rows, refused)
+                if chunk.kind == TOTALS:
+                    gone = cut_short(connection, gone, chunk)
                 operations.copy_outcomes(connection, ended(gone, engine.clock()))
                 operations.insert_tallies(connection, batch.id, left(rows))
                 operations.insert_tallies(connection, batch.id, tally(gone))

@@ -108,8 +108,18 @@ def refusal(rows: pl.DataFrame) -> dict[str, pl.Expr]:
         pl.when(column == name).then(pl.col(source).cast(pl.String))
         for name, source in given.items()
     )
-    told = sentence(column, value, sentence_of(reason), pl.lit(""))
+    told = sentence(column, value, _wrong(rows, reason), pl.lit(""))
     return {"column_name": column, "value": value, "message": told}
+
+
+def _wrong(rows: pl.DataFrame, reason: pl.Expr) -> pl.Expr:
+    """Give a refusal's sentence; of a status that does not allow a row also which it is."""
+    wrong = sentence_of(reason)
+    if not {"status", "act"} <= set(rows.columns):
+        return wrong
+    is_told = (reason == Reason.STATUS_NOT_ALLOWED) & pl.col("status").is_not_null()
+    told = filled("{} (it is {}; see `paybatch kinds {}`)", wrong, "status", "act")
+    return pl.when(is_told).then(told).otherwise(wrong)
 
 
 def sentence(column: pl.Expr, value: pl.Expr, wrong: pl.Expr, allowed: pl.Expr) -> pl.Expr:

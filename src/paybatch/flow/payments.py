@@ -17,7 +17,10 @@ OPERATIONS_MAX = 1_000
 
 @dataclass(frozen=True)
 class PaymentView:
-    """One payment: its columns with ``status``, the operations on it and its facts, in order.
+    """One payment: its columns, the operations on it and its facts, in order.
+
+    The columns are those of the table, ``status`` and ``over_returned`` (more was given back than
+    was taken).
 
     ``details`` are the rare columns of the row that made it.
     """
@@ -51,10 +54,11 @@ def view_payment(engine: Engine, key: tuple[int, int]) -> PaymentView:
         done = payments.operations_of_payment(connection, *key, OPERATIONS_MAX)
         kept = facts.facts_of_payment(connection, *key)
         details = rare_details(connection, values["batch_id"], values["line"])
-    return PaymentView({**values, "status": _status(values)}, done, kept, details)
+    return PaymentView({**values, **_computed(values)}, done, kept, details)
 
 
-def _status(values: dict[str, Any]) -> str:
+def _computed(values: dict[str, Any]) -> dict[str, Any]:
     columns = ("state", "is_payout", *payment.AMOUNTS)
     row = pl.DataFrame([{name: values[name] for name in columns}])
-    return str(row.select_seq(payment.status()).item())
+    told = row.select_seq(status=payment.status(), over_returned=payment.over_returned())
+    return told.row(0, named=True)

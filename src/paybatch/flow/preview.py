@@ -13,6 +13,8 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.delimited import read_records
 from paybatch.domain.few import nulls
+from paybatch.domain.text import filled
+from paybatch.flow.documents import MISSING, Held, is_missing
 from paybatch.flow.engine import Engine
 from paybatch.flow.foresee import JUDGED, REFUSED, judged_in
 from paybatch.flow.intake.check import Checked, check
@@ -78,7 +80,8 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
     Raises:
         FileRefused: It cannot be read as a whole.
     """
-    counted = Counted(unpacked(engine, source), engine.keys.file_hasher())
+    held = Held(engine, engine.keys.file_hasher())
+    counted = Counted(unpacked(engine, source, held), held.hasher)
     opened, layout = open_file(engine, counted, request, engine.settings.chunk_rows)
     shape = opened.shape
     found = Preview(
@@ -102,16 +105,42 @@ def preview(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
             kept.append(_kept(checked.accepted))
             makers.append(makers_of(checked.values))
     found.largest = _largest_of(largest)
+    if kept and held.contents:  # their names are known when the archive was read
+        kept, missing = _with_documents(kept, frozenset(held.contents))
+        totals += _tell_missing(found, missing)
     if kept:
         judged = _foreseen(engine, place, pl.concat(kept), pl.concat(makers))
         refused = judged.filter(pl.col("state") == "rejected").select_seq(list(REFUSED))
-        found.refused_count = refused.height
-        found.refused = refused.head(LISTED).to_dicts()
+        found.refused_count += refused.height
+        found.refused = (found.refused + refused.head(LISTED).to_dicts())[:LISTED]
         totals += [left(_acting(each)) for each in kept]
         totals += [_judged_totals(each) for each in judged.iter_slices(SUMMED_ROWS)]
     found.totals = _added(totals)
     found.earlier = _earlier(engine, place, counted.hasher.hexdigest())
     return found
+
+
+def _with_documents(
+    kept: list[pl.DataFrame], names: frozenset[str]
+) -> tuple[list[pl.DataFrame], pl.DataFrame]:
+    """Set the rows apart whose document is not in the archive."""
+    missing = pl.concat(kept).filter(is_missing(names))
+    return [rows.filter(~is_missing(names)) for rows in kept], missing
+
+
+def _tell_missing(found: Preview, missing: pl.DataFrame) -> list[pl.DataFrame]:
+    """Tell rows whose document is missing as refused; give what that changes of the totals."""
+    told = missing.select_seq(
+        "line",
+        reason=pl.lit(MISSING.value),
+        message=filled("column document is {}: {}", "document", pl.lit(MISSING.sentence)),
+    )
+    found.refused_count += told.height
+    found.refused += told.head(LISTED).to_dicts()
+    rows = missing.rename({"currency_code": "currency"}).with_columns_seq(
+        state=pl.lit("rejected"), reason=pl.lit(MISSING.value), amount_minor="requested_minor"
+    )
+    return [left(rows), tally(rows)]
 
 
 def _kept(rows: pl.DataFrame) -> pl.DataFrame:

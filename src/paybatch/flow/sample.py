@@ -54,6 +54,7 @@ def rows_of(kind: Kind) -> Rows:
     for each in kind.samples:
         wanted = each.get("payment")
         if wanted is None:
+            rows += [_needed(name, kind) for name in kind.samples_need]
             rows.append({"kind": kind.name, **each})
             continue
         maker, made = _maker(wanted)
@@ -66,6 +67,12 @@ def rows_of(kind: Kind) -> Rows:
                 rows.append({"kind": name, **needed, "payment": reference})
         rows.append({"kind": kind.name, **each, "payment": reference})
     return rows
+
+
+def _needed(name: str, kind: Kind) -> dict[str, str]:
+    """Give the sample row of a kind that another one needs before it, under a name of its own."""
+    first = registry.kinds()[name].samples[0]
+    return {"kind": name, **first, "reference": f"{first['reference']}-{kind.name}"}
 
 
 def _maker(reference: str) -> tuple[Kind, Mapping[str, str]]:

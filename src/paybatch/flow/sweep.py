@@ -7,9 +7,10 @@ and `paybatch batch resume` each time.
 from datetime import timedelta
 
 from paybatch.flow import control
+from paybatch.flow.documents import drop
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.intake import receive
-from paybatch.store import batches, numbers
+from paybatch.store import batches, documents, numbers
 
 ORPHAN_HOURS = 24  # an upload may stand there some time before its batch does
 
@@ -37,6 +38,10 @@ def drop_uploads(engine: Engine) -> list[int]:
     """
     orphaned = engine.clock() - timedelta(hours=ORPHAN_HOURS)
     engine.blobs.drop_unfinished(receive.UPLOADS, orphaned)
+    with engine.database.transaction() as connection:
+        left = documents.orphans(connection, orphaned)
+    for key in left:
+        drop(engine, *key)
     listed = engine.blobs.listed(receive.UPLOADS)  # first: a batch comes after its upload
     written = {
         number: at for name, at in listed if (number := receive.number_of_upload(name)) is not None

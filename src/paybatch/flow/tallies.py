@@ -3,6 +3,7 @@
 import polars as pl
 
 from paybatch.domain.money import currency_exponents
+from paybatch.store.operations import FILE_LINES_MAX, LINES_MAX
 
 _KEYS = ("kind", "state", "reason", "currency")
 
@@ -11,6 +12,7 @@ def came(rows: pl.DataFrame, state: str) -> pl.DataFrame:
     """Count rows (``kind, currency, requested_minor``) that are in a state from now on."""
     return tally(
         rows.select_seq(
+            *(name for name in ("id",) if name in rows.columns),
             "kind",
             "currency",
             state=pl.lit(state),
@@ -29,8 +31,11 @@ def left(rows: pl.DataFrame, state: str = "queued") -> pl.DataFrame:
 def tally(rows: pl.DataFrame) -> pl.DataFrame:
     """Count rows with ``kind, state, reason, currency, amount_minor``; approved sums if given.
 
+    Operations that rows made are no lines of the file, and not counted (with ``id``).
     What is not a currency of ISO 4217 counts as none: nobody can say what its sum is.
     """
+    if "id" in rows.columns:
+        rows = rows.filter(pl.col("id") % LINES_MAX < FILE_LINES_MAX)
     approved = pl.col("approved_minor") if "approved_minor" in rows.columns else pl.lit(0)
     if not currency_exponents().keys() >= set(rows["currency"].drop_nulls().unique()):
         known = pl.col("currency").is_in(list(currency_exponents()))

@@ -22,14 +22,15 @@ from paybatch.flow.place import Place, refreshed
 from paybatch.flow.sending.awaited import awaited_of, keep
 from paybatch.flow.sending.flight import FAULTS, Flight, LostError, timeout_seconds
 from paybatch.flow.sending.landing import deadline
-from paybatch.flow.sending.left import abandon, open_rows
+from paybatch.flow.sending.left import abandon, children_in_doubt, open_rows
 from paybatch.flow.tallies import came, left, tally
+from paybatch.flow.working import gates
 from paybatch.flow.working.rounds import Work, claimed, drop_cvvs, settle_rounds
 from paybatch.flow.working.sender import Sender
 from paybatch.flow.working.settle import Settled, store
 from paybatch.store import batches, chunks, operations
 from paybatch.store.batches import Batch
-from paybatch.store.chunks import Chunk
+from paybatch.store.chunks import TOTALS, Chunk
 from paybatch.store.database import Connection, Row
 
 PHASE_SECONDS = 0.02
@@ -115,11 +116,14 @@ def _begun(work: Work, connection: Connection[Row], chunk: Chunk) -> tuple[int, 
         abandon(work.engine, connection, work.batch.id, chunk)
     rows = claimed(connection, work.batch, chunk)
     left_over = open_rows(connection, work.batch.id, chunk, rows)
+    if chunk.kind == TOTALS and children_in_doubt(connection, work.batch.id):
+        chunks.finish_chunk(connection, work.batch.id, chunk.number, 0, "waiting")
+        return 0, None
     settled = settle_rounds(work, connection, chunk, left_over)
     awaited = awaited_of(settled)
-    faults = _stored(work, connection, settled, left_over)
+    faults = _stored(work, connection, settled, left_over, is_told=chunk.holds_lines)
     done = sum(each.outcomes.height for each in settled)
-    has_followers = done + awaited.height < left_over.height
+    has_followers = done + awaited.height < left_over.height and not _made_others(left_over)
     if not awaited.is_empty():
         awaited = _kept(work, connection, chunk, awaited)
     if awaited.is_empty():
@@ -128,7 +132,7 @@ def _begun(work: Work, connection: Connection[Row], chunk: Chunk) -> tuple[int, 
         if work.place.has_outside and state == "done":
             drop_cvvs(work, connection, rows)
         chunks.finish_chunk(connection, work.batch.id, chunk.number, faults, state)
-        return done, None
+        return done if chunk.holds_lines else 0, None
     now = work.engine.clock()
     until = deadline(now, timeout_seconds(work, awaited))
     lease = chunks.lease_chunk(connection, work.batch.id, chunk.number, work.holder, until)
@@ -137,21 +141,35 @@ def _begun(work: Work, connection: Connection[Row], chunk: Chunk) -> tuple[int, 
     return done + awaited.height, Flight(work, lease, awaited, has_followers)
 
 
+def _made_others(rows: pl.DataFrame) -> bool:
+    """Tell whether rows ended for now by making others; behind those they have a chunk again."""
+    return not rows.is_empty() and gates.acts_on_gates(rows)
+
+
 def _stored(
-    work: Work, connection: Connection[Row], settled: list[Settled], rows: pl.DataFrame
+    work: Work,
+    connection: Connection[Row],
+    settled: list[Settled],
+    rows: pl.DataFrame,
+    *,
+    is_told: bool,
 ) -> int:
-    """Store what rounds settled, and count it; give the faults that stop-after counts."""
+    """Store what rounds settled, and count it; give the faults that stop-after counts.
+
+    ``is_told`` tells whether the rows are lines of the file.
+    """
     ended = [each for each in settled if not each.outcomes.is_empty()]
     if not ended:
         return 0
     counted = _counted(ended)
     store(work.engine, connection, ended)
-    _store_errors(connection, work.batch.id, ended)
+    if is_told:
+        _store_errors(connection, work.batch.id, ended)
     ids = pl.concat([each.outcomes.select_seq("id") for each in ended])
     gone = rows if ids.height == rows.height else rows.join(ids, on="id", how="semi")
     operations.insert_tallies(connection, work.batch.id, left(gone))
     operations.insert_tallies(connection, work.batch.id, tally(counted))
-    return counted.filter(pl.col("state").is_in(FAULTS)).height
+    return counted.filter(pl.col("state").is_in(FAULTS)).height if is_told else 0
 
 
 def _kept(
@@ -183,7 +201,7 @@ def _store_errors(connection: Connection[Row], batch_id: int, settled: list[Sett
 
 
 def _counted(settled: list[Settled]) -> pl.DataFrame:
-    columns = ("kind", "state", "reason", "currency", "amount_minor", "approved_minor")
+    columns = ("id", "kind", "state", "reason", "currency", "amount_minor", "approved_minor")
     return pl.concat([each.counted.select_seq(columns) for each in settled])
 
 

@@ -15,7 +15,7 @@ import structlog
 
 from paybatch.domain.masking import mask_text
 from paybatch.flow import batch as batches
-from paybatch.flow import clock, sweep
+from paybatch.flow import clock, recurring, sweep
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.jobs import QUEUE, WORK
 from paybatch.flow.sending.recover import recover
@@ -83,21 +83,26 @@ def take_on_left(engine: Engine) -> None:
         _try(f"batch {_name(engine, batch_id)}", partial(take_on, engine, batch_id))
     _try("unknown", lambda: recover(engine))
     _on_time(engine, clock.due_work)
+    _on_time(engine, recurring.due_work, recurring.hand_in)
     _try("uploads", lambda: sweep.drop_uploads(engine))
     _try("ledger", lambda: _fold(engine))
     _try("texts", lambda: _drop_old_texts(engine))
 
 
-def _on_time(engine: Engine, work: Callable[[Engine], list[pl.DataFrame]]) -> None:
+Due = Callable[[Engine], list[pl.DataFrame]]
+HandIn = Callable[[Engine, pl.DataFrame], int]
+
+
+def _on_time(engine: Engine, work: Due, hand_in: HandIn = clock.hand_in) -> None:
     """Do what the clock finds due, each system batch for itself."""
     found: list[pl.DataFrame] = []
     _try("clock", lambda: found.extend(work(engine)))
     for each in found:
-        _try(f"due {each['kind'][0]}", partial(_hand_in, engine, each))
+        _try(f"due {each['kind'][0]}", partial(_hand_in, engine, each, hand_in))
 
 
-def _hand_in(engine: Engine, work: pl.DataFrame) -> None:
-    batch_id = clock.hand_in(engine, work)
+def _hand_in(engine: Engine, work: pl.DataFrame, hand_in: HandIn) -> None:
+    batch_id = hand_in(engine, work)
     _log.info("due", kind=work["kind"][0], rows=work.height, batch=_name(engine, batch_id))
 
 

@@ -39,6 +39,7 @@ KIND = Kind(
         Transfer(Account.HOLD_CONTRA, Account.HOLD, _captured),
     ),
     opposite="reverse",
+    undone="the whole payment: voided before settlement, refunded after it",
     permission="challenge",
     risk=Risk.TAKES,
     samples=({"payment": "order-5001"},),

@@ -14,7 +14,7 @@ import polars as pl
 from paybatch.domain import columns, interchange, timing
 from paybatch.domain.banks import ACCOUNT_BRANDS
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import NewPayment
+from paybatch.domain.effects import NewPayment, held_if_challenged
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.reasons import Reason
@@ -45,7 +45,10 @@ KIND = Kind(
             pl.col("found_brand").is_in(list(ACCOUNT_BRANDS)),
         ),
     ),
-    effects=(NewPayment(amounts={"authorized": _approved}), timing.put_off()),
+    effects=(
+        NewPayment(state=held_if_challenged(), amounts={"authorized": _approved}),
+        timing.put_off(),
+    ),
     reads=(columns.PARTIAL_APPROVAL, *columns.TIMING),
     transfers=(Transfer(Account.HOLD, Account.HOLD_CONTRA, _approved),),
     opposite="void",

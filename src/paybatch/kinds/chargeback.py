@@ -1,8 +1,10 @@
 """Chargeback: the issuer takes a captured amount back, or a part of it, for the card holder.
 
 When: the processor reports it. A chargeback is a fact: nothing is asked of the processor, and it is
-recorded also when the payment was refunded before; more given back than taken is then shown. What
-is charged back can no longer be refunded. It is a step of the payment's dispute, or opens one.
+recorded whatever it adds up to: also when the payment was refunded or cancelled before, or of more
+than was captured. The message says when more was given back than taken, and the payment shows
+`over_returned`. What is charged back can no longer be refunded. It is a step of the payment's
+dispute, or opens one.
 
 Sources: ConnPay Chargeback; OPPWA ``CB``.
 """
@@ -10,13 +12,16 @@ Sources: ConnPay Chargeback; OPPWA ``CB``.
 import polars as pl
 
 from paybatch.domain import columns, payment
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.effects import ChangePayment, Fact, Record
-from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.money import AMOUNT_MAX_MINOR
 from paybatch.domain.payment import Status
+from paybatch.domain.reasons import Reason
 
 _approved = pl.col("approved_minor")
-_taken = frozenset(
+_statuses = frozenset(
     {
         Status.CAPTURED,
         Status.PARTIALLY_CAPTURED,
@@ -25,8 +30,16 @@ _taken = frozenset(
         Status.REFUNDED,
         Status.CHARGED_BACK,
         Status.RETURNED,
+        Status.VOIDED,
+        Status.EXPIRED,
     }
 )
+
+
+def _refusals(_: Capabilities) -> tuple[Fault, ...]:
+    untaken = pl.col("is_payout") | (pl.col("captured") == 0)
+    return (Fault(Reason.STATUS_NOT_ALLOWED, "payment", untaken),)
+
 
 KIND = Kind(
     name="chargeback",
@@ -37,8 +50,10 @@ KIND = Kind(
     fields=(*columns.FOLLOW_UP, *columns.DISPUTE),
     required=frozenset({"payment"}),
     amount=AmountRule.LEFT,
-    statuses=lambda _: _taken,
-    left=lambda _: payment.kept() - payment.disputed(),
+    statuses=lambda _: _statuses,
+    refusals=_refusals,
+    left=lambda _: pl.lit(AMOUNT_MAX_MINOR) - payment.disputed(),
+    whole=lambda _: payment.taken() - payment.disputed(),
     effects=(
         ChangePayment(amounts={"charged_back": _approved}),
         Record(
@@ -54,6 +69,7 @@ KIND = Kind(
     ),
     reads=columns.DISPUTE,
     transfers=(Transfer(Account.DISPUTED, Account.CLEARING, _approved),),
+    tells=payment.told_over_returned(),
     opposite="chargeback_reversal",
     permission="chargeback",
     risk=Risk.GIVES,

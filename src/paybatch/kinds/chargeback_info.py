@@ -9,7 +9,7 @@ Source: ConnPay Upload Chargebacks Info.
 import polars as pl
 
 from paybatch.domain import columns, payment
-from paybatch.domain.effects import Fact, Record
+from paybatch.domain.effects import Fact, Record, keep_document
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 
 KIND = Kind(
@@ -18,7 +18,7 @@ KIND = Kind(
     group="Disputes",
     verb=None,
     subject=Subject.PAYMENT,
-    fields=(*columns.FOLLOW_UP, columns.STAGE, *columns.DISPUTE),
+    fields=(*columns.FOLLOW_UP, columns.STAGE, columns.DOCUMENT, *columns.DISPUTE),
     required=frozenset({"payment", "stage"}),
     amount=AmountRule.NONE,
     statuses=lambda _: payment.GOOD,
@@ -33,8 +33,9 @@ KIND = Kind(
                 "text": pl.col("comment"),
             },
         ),
+        keep_document(),
     ),
-    reads=(columns.STAGE, *columns.DISPUTE),
+    reads=(columns.STAGE, columns.DOCUMENT, *columns.DISPUTE),
     opposite=None,
     permission="chargeback",
     risk=Risk.MARK,

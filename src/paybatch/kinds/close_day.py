@@ -2,7 +2,9 @@
 
 When: the day's business is done. Captures that are not settled become settled, and so do refunds
 and payouts: they move from receivable to clearing and can no longer be voided. Each gate gets a
-settlement for each currency, with counts and sums, and its next business day is opened. Where the
+settlement for each currency, with counts and sums, and its next business day is opened: one ahead
+of the calendar at most, so closes that follow on the same day bear the day that has not begun. The
+days of holds, captures and debits are the calendar's and move with no close. Where the
 connector can, the processor is told, and must approve. Payments whose outcome is not known do not
 hold it up: they fall into the day in which they settle. Totals that are expected (`expected_...`)
 must be those of the day, over all gates of the row: otherwise nothing moves. Where the processor
@@ -28,6 +30,7 @@ KIND = Kind(
     reads=(columns.PROCESSOR, *columns.CONTROL_TOTALS),
     waits_for_all=True,
     opposite=None,
+    undone="what is settled is refunded",
     permission="close_day",
     risk=Risk.MARK,
     samples=({"processor": "sandbox"},),

@@ -33,6 +33,10 @@ KIND = Kind(
     ),
     transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
     opposite="void",
+    undone=(
+        "before settlement, where the gate voids what was given (`void_captured`); "
+        "afterwards nothing does"
+    ),
     permission="credit",
     risk=Risk.GIVES,
     samples=(

@@ -1,8 +1,9 @@
 """Debit return: a direct debit or ACH payment came back, whole or in part, some days later.
 
 When: the bank reports it with its code (R01, AC04 ...). It is a fact: approved meant accepted for
-collection, and what was given back besides is not looked at. Before the debit is due it leaves the
-collection, and nothing is captured.
+collection, and what was given back besides, or cancelled, is not looked at (the message says when
+more was given back than taken). Before the debit is due it leaves the collection, and nothing is
+captured.
 
 Sources: NACHA return codes; SEPA reason codes.
 """
@@ -10,16 +11,20 @@ Sources: NACHA return codes; SEPA reason codes.
 import polars as pl
 
 from paybatch.domain import columns, payment
+from paybatch.domain.banks import ACCOUNT_BRANDS
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.effects import ChangePayment, Fact, Record
-from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.money import AMOUNT_MAX_MINOR
 from paybatch.domain.payment import Status
+from paybatch.domain.reasons import Reason
 
 _approved = pl.col("approved_minor")
 _early = pl.when(payment.in_collection()).then(_approved)
 _late = pl.when(~payment.in_collection()).then(_approved)
 _is_all_early = payment.in_collection() & (_approved == payment.open_hold())
-_taken = frozenset(
+_statuses = frozenset(
     {
         Status.IN_COLLECTION,
         Status.CAPTURED,
@@ -28,8 +33,19 @@ _taken = frozenset(
         Status.REFUNDED,
         Status.CHARGED_BACK,
         Status.RETURNED,
+        Status.VOIDED,
     }
 )
+
+
+def _refusals(_: Capabilities) -> tuple[Fault, ...]:
+    is_debit = pl.col("payment_brand").is_in(sorted(ACCOUNT_BRANDS)).fill_null(value=False)
+    untaken = pl.col("is_payout") | ((pl.col("captured") == 0) & ~payment.in_collection())
+    return (
+        Fault(Reason.NOT_A_DEBIT, "payment", ~is_debit),
+        Fault(Reason.STATUS_NOT_ALLOWED, "payment", untaken),
+    )
+
 
 KIND = Kind(
     name="debit_return",
@@ -40,11 +56,17 @@ KIND = Kind(
     fields=(*columns.FOLLOW_UP, columns.RETURN_CODE, columns.HAPPENED_ON, columns.COMMENT),
     required=frozenset({"payment", "return_code"}),
     amount=AmountRule.LEFT,
-    statuses=lambda _: _taken,
+    statuses=lambda _: _statuses,
+    refusals=_refusals,
     left=lambda _: (
         pl.when(payment.in_collection())
         .then(payment.open_hold())
-        .otherwise(payment.kept() - pl.col("returned"))
+        .otherwise(pl.lit(AMOUNT_MAX_MINOR) - pl.col("returned"))
+    ),
+    whole=lambda _: (
+        pl.when(payment.in_collection())
+        .then(payment.open_hold())
+        .otherwise(payment.taken() - pl.col("returned"))
     ),
     effects=(
         ChangePayment(
@@ -68,7 +90,9 @@ KIND = Kind(
         Transfer(Account.MERCHANT, Account.CLEARING, _late),
         Transfer(Account.MERCHANT, Account.IN_COLLECTION, _early),
     ),
+    tells=payment.told_over_returned(),
     opposite=None,
+    undone="collect again with a new debit",
     permission="chargeback",
     risk=Risk.GIVES,
     samples=({"payment": "order-1002", "return_code": "R01", "happened_on": "2026-11-20"},),

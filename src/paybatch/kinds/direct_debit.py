@@ -4,7 +4,8 @@ When: the payer has signed a mandate (SEPA), which the row names as its `payment
 type: `OOFF` for the one debit of such a mandate; `FRST`, then any number of `RCUR`, then `FNAL` for
 several. Or by the account itself (ACH), as a sale takes it. Approved means accepted for collection:
 what is due on a later day (`collect_on`) is in collection until `mark_collected`, all else is
-captured at once. A `debit_return` tells that it came back.
+captured at once. A `debit_return` tells that it came back. When the last debit of a mandate is
+voided, or returned before it is due, the mandate is as it was, from the next file or call on.
 
 Sources: Sips ``directDebitOrder``; EPC016-06 (sequence types); ConnPay ACH sale.
 """
@@ -21,7 +22,7 @@ from paybatch.domain.payment import USABLE_MANDATES
 from paybatch.domain.reasons import Reason
 
 _approved, _sequence = pl.col("approved_minor"), pl.col("sequence_type")
-_day = pl.col("business_day").str.to_date("%Y-%m-%d")
+_day = pl.col("made_on").str.to_date("%Y-%m-%d")
 _is_later = (pl.col("collect_on").cast(pl.Date) > _day).fill_null(value=False)
 _now, _later = pl.when(~_is_later).then(_approved), pl.when(_is_later).then(_approved)
 _by_mandate, _status = pl.col("payment").is_not_null(), pl.col("status")
@@ -85,7 +86,8 @@ KIND = Kind(
         Transfer(Account.IN_COLLECTION, Account.MERCHANT, _later),
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _now),
     ),
-    opposite="void",
+    opposite="reverse",
+    undone="voided before settlement, refunded after it",
     permission="sale",
     risk=Risk.TAKES,
     samples=(

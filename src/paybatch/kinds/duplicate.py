@@ -1,7 +1,9 @@
 """Duplicate: a new payment with the means of an earlier one, whatever became of that.
 
 When: an order that was declined, has expired or was voided is tried again without asking the payer
-for the card, or the next order of the same payer comes. The source may itself be a duplicate.
+for the card, or the next order of the same payer comes. The source may itself be a duplicate. It
+may be another merchant's (`source_merchant`) where the sender acts for both; then it is one that
+was there before this file, and the new payment is the row's merchant's.
 
 Sources: Sips ``duplicate``.
 """
@@ -9,12 +11,15 @@ Sources: Sips ``duplicate``.
 import polars as pl
 
 from paybatch.domain import columns, payment
+from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import NewPayment, is_challenged
-from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.effects import NewPayment, held_if_challenged, is_challenged
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
+from paybatch.domain.reasons import Reason
 
 _approved = pl.col("approved_minor")
+_no_source = pl.col("payment").is_null() & pl.col("source_merchant").is_null()
 _held = pl.when(is_challenged()).then(_approved).otherwise(0)
 
 KIND = Kind(
@@ -22,17 +27,26 @@ KIND = Kind(
     title="Duplication",
     group="New payments",
     verb=Verb.SALE,
-    subject=Subject.NEW_FROM_PAYMENT,
-    fields=columns.FOLLOW_UP,
-    required=frozenset({"payment"}),
+    subject=Subject.NEW_FROM_PAYMENT_OR_MEANS,
+    fields=(*columns.FOLLOW_UP, columns.SOURCE_MERCHANT),
     amount=AmountRule.POSITIVE,
-    statuses=lambda _: payment.KNOWN,
-    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
+    faults=(Fault(Reason.VALUE_MISSING, "payment", _no_source),),
+    statuses=lambda _: payment.KNOWN - payment.RECURRING,
+    refusals=lambda _: (
+        Fault(Reason.MANDATE_NEEDED, "payment", pl.col("payment_brand") == IBAN_BRAND),
+    ),
+    effects=(
+        NewPayment(
+            state=held_if_challenged(),
+            amounts={"authorized": _approved, "captured": _approved - _held},
+        ),
+    ),
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),
     ),
-    opposite="void",
+    opposite="reverse",
+    undone="voided before settlement, refunded after it",
     permission="sale",
     risk=Risk.TAKES,
     samples=(

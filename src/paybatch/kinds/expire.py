@@ -60,6 +60,7 @@ KIND = Kind(
     reads=(columns.COMMENT,),
     transfers=(Transfer(Account.HOLD_CONTRA, Account.HOLD, _approved),),
     opposite=None,
+    undone="`duplicate` asks for a new authorization",
     permission="void",
     risk=Risk.MARK,
     samples=({"payment": "order-2001"},),

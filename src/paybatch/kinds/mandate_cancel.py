@@ -31,6 +31,7 @@ KIND = Kind(
     ),
     reads=(columns.COMMENT,),
     opposite=None,
+    undone="get a new mandate",
     permission="mandate",
     risk=Risk.MARK,
     samples=({"payment": "mandate-7101", "comment": "the payer asks for it"},),

@@ -1,7 +1,7 @@
 """Mark received: a bank transfer has arrived; its money is there.
 
 When: it stands on the account's statement. Sent may be skipped. It counts as captured, unless the
-gate says that a capture follows; then it is authorized.
+gate says that a capture follows; then a pay-in is authorized. A payout is done when it has arrived.
 
 Sources: ConnPay PIPO Mark Received; OPPWA ``RC``.
 """
@@ -19,7 +19,7 @@ _captured = pl.when(pl.col("captures")).then(payment.open_hold()).otherwise(0)
 
 
 def _fixed(capabilities: Capabilities) -> dict[str, pl.Expr]:
-    return {"captures": pl.lit(not capabilities.transfer_needs_capture)}
+    return {"captures": pl.col("is_payout") | pl.lit(not capabilities.transfer_needs_capture)}
 
 
 KIND = Kind(
@@ -49,7 +49,8 @@ KIND = Kind(
         Transfer(Account.MERCHANT, Account.RECEIVABLE, pl.when("is_payout").then(_captured)),
         Transfer(Account.HOLD_CONTRA, Account.HOLD, _captured),
     ),
-    opposite=None,
+    opposite="refund",
+    undone="of a pay-in that is captured; a payout that has arrived is final",
     permission="transfer",
     risk=Risk.TAKES,
     samples=({"payment": "transfer-8001"},),

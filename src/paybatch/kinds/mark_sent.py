@@ -32,6 +32,7 @@ KIND = Kind(
     ),
     reads=(columns.BANK_REFERENCE, columns.COMMENT),
     opposite=None,
+    undone="a transfer that is on its way is not called back",
     permission="transfer",
     risk=Risk.MARK,
     samples=({"payment": "transfer-8001", "bank_reference": "F7-2211"},),

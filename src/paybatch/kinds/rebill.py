@@ -10,7 +10,7 @@ import polars as pl
 
 from paybatch.domain import columns
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import NewPayment, is_challenged
+from paybatch.domain.effects import NewPayment, held_if_challenged, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
@@ -38,12 +38,18 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.POSITIVE,
     statuses=lambda _: _good,
-    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
+    effects=(
+        NewPayment(
+            state=held_if_challenged(),
+            amounts={"authorized": _approved, "captured": _approved - _held},
+        ),
+    ),
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),
     ),
-    opposite="void",
+    opposite="reverse",
+    undone="voided before settlement, refunded after it",
     permission="sale",
     risk=Risk.TAKES,
     samples=(

@@ -21,6 +21,7 @@ from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
 
 _approved = pl.col("approved_minor")
+_is_reversed = pl.col("kind") != pl.col("act")  # who reverses wants the hold undone as well
 
 
 def _statuses(capabilities: Capabilities) -> frozenset[Status]:
@@ -64,7 +65,11 @@ KIND = Kind(
     reserves="reserved_refund",
     effects=(ChangePayment(amounts={"refunded": _approved}),),
     transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
+    tells=pl.when(_is_reversed & (payment.open_hold() > 0)).then(
+        pl.lit("refunded; a part of the payment is still held: reverse it again")
+    ),
     opposite=None,
+    undone="what was given back is taken by a new payment only",
     permission="refund",
     risk=Risk.GIVES,
     samples=({"payment": "order-1001", "amount_minor": "250", "currency": "USD"},),

@@ -28,8 +28,10 @@ KIND = Kind(
     statuses=lambda _: frozenset({Status.CHALLENGED}),
     left=lambda _: payment.open_hold() - pl.col("reserved_void"),
     reserves="reserved_void",
-    unsent=lambda capabilities: (
-        holds.is_irreversible(capabilities) & (pl.col("origin") == "authorize")
+    closes=lambda capabilities: (
+        pl.when(holds.is_irreversible(capabilities) & (pl.col("origin") == "authorize"))
+        .then("amount_minor")
+        .otherwise(0)
     ),
     effects=(
         ChangePayment(amounts={"released": pl.col("approved_minor")}, state=pl.lit("approved")),
@@ -41,6 +43,7 @@ KIND = Kind(
     reads=(columns.COMMENT,),
     transfers=(Transfer(Account.HOLD_CONTRA, Account.HOLD, pl.col("approved_minor")),),
     opposite=None,
+    undone="`duplicate` makes a new payment",
     permission="challenge",
     risk=Risk.MARK,
     samples=({"payment": "order-5001", "comment": "another country"},),

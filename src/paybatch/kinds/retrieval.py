@@ -1,6 +1,8 @@
 """Retrieval: keep that a copy of the sales ticket was asked for, and where the document is.
 
 When: the issuer or the acquirer asks for the documents of a payment, which may become a chargeback.
+A zip archive may hold PDF files and pictures beside the file of rows: then `document` is the name
+of one of them, which is kept encrypted (`paybatch payment document`). Without any it is a place.
 
 Source: ConnPay Retrieval.
 """
@@ -8,7 +10,7 @@ Source: ConnPay Retrieval.
 import polars as pl
 
 from paybatch.domain import columns, payment
-from paybatch.domain.effects import Fact, Record
+from paybatch.domain.effects import Fact, Record, keep_document
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 
 KIND = Kind(
@@ -30,11 +32,7 @@ KIND = Kind(
                 "text": pl.col("comment"),
             },
         ),
-        Record(
-            fact=Fact.NOTE,
-            values={"name": pl.lit("document"), "text": pl.col("document")},
-            when=pl.col("document").is_not_null(),
-        ),
+        keep_document(),
     ),
     reads=(columns.COMMENT, columns.DOCUMENT, *columns.DISPUTE[:-1]),
     opposite=None,

@@ -2,7 +2,9 @@
 
 When: an order is to be undone and nobody wants to look up whether it is settled. What is only
 authorized, or captured and not settled, is voided; what is settled, or was refunded in part
-already, is refunded. The rules of the void or of the refund hold.
+already, is refunded, and so is what a bank transfer brought. Where a hold is left besides, the
+message says so: once nothing is left to refund, a further reversal voids it. The rules of the void
+or of the refund hold.
 
 Sources: ConnPay Reversal.
 """
@@ -19,6 +21,10 @@ def _stands_for(capabilities: Capabilities) -> dict[str, pl.Expr]:
     is_refunded = (pl.col("settled") > 0) | (payment.given_back() > 0)
     if not capabilities.void_captured:
         is_refunded |= pl.col("captured") > 0
+    is_payout, arrived = pl.col("is_payout"), payment.is_transfer() & (payment.kept() > 0)
+    is_refunded = (is_refunded | arrived) & ~(arrived & is_payout)
+    stays = payment.kept() - payment.given_back() - pl.col("reserved_refund")
+    is_refunded &= (stays > 0) | (payment.open_hold() == 0)
     return {"refund": is_refunded, "void": ~is_refunded}
 
 
@@ -35,6 +41,7 @@ KIND = Kind(
     reads=(columns.COMMENT,),
     stands_for=_stands_for,
     opposite=None,
+    undone="`duplicate` makes a new payment",
     permission="refund",
     risk=Risk.GIVES,
     samples=({"payment": "order-1001"},),

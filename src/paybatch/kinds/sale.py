@@ -14,7 +14,7 @@ import polars as pl
 
 from paybatch.domain import columns, interchange, timing
 from paybatch.domain.connector import Verb
-from paybatch.domain.effects import NewPayment, is_challenged
+from paybatch.domain.effects import NewPayment, held_if_challenged, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 
@@ -30,14 +30,20 @@ KIND = Kind(
     fields=columns.TAKING,
     amount=AmountRule.POSITIVE,
     faults=(*interchange.FAULTS, *timing.FAULTS),
-    effects=(NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),),
+    effects=(
+        NewPayment(
+            state=held_if_challenged(),
+            amounts={"authorized": _approved, "captured": _approved - _held},
+        ),
+    ),
     reads=(columns.PARTIAL_APPROVAL, *columns.TIMING),
     stands_for=lambda _: {"authorize": timing.is_held()},
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),
     ),
-    opposite="void",
+    opposite="reverse",
+    undone="voided before settlement, refunded after it",
     permission="sale",
     risk=Risk.TAKES,
     samples=(

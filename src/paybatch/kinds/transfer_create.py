@@ -37,6 +37,7 @@ KIND = Kind(
     reads=(columns.TRANSFER_DIRECTION,),
     transfers=(Transfer(Account.HOLD, Account.HOLD_CONTRA, _approved),),
     opposite="void",
+    undone="until it is sent",
     permission="transfer",
     risk=Risk.MARK,
     samples=({"amount_minor": "80000", "currency": "USD", "reference": "transfer-8001"},),

@@ -2,11 +2,12 @@
 
 When: an order is cancelled the same day. What is only authorized is released; what is captured and
 not settled and not refunded is cancelled, where the gate can. A direct debit that is not due yet
-leaves the collection. What is settled is never voided, and
-a void is never turned into a refund.
+leaves the collection; a bank transfer that was not sent yet is called off. What is settled is never
+voided, nor what a bank transfer moved, and a void is never turned into a refund.
 
 With ``force`` it leaves the batch even when the processor declines. An authorization of a brand
-that takes no reversal is closed with us and not sent; the message tells when its hold rolls off.
+that takes no reversal is closed with us and not sent (of a payment that was captured in part the
+processor is asked for that part only); the message tells when its hold rolls off.
 
 Sources: Commerce Web Services ``Undo``; Sips ``cancel``; OPPWA ``RV`` of a PA; FluidPay void.
 """
@@ -21,7 +22,6 @@ from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
-from paybatch.domain.text import filled
 
 _approved = pl.col("approved_minor")
 _released = pl.min_horizontal(_approved, payment.open_hold())
@@ -31,14 +31,17 @@ _given = pl.when(pl.col("is_payout"))
 
 _held = pl.when(~payment.in_collection()).then(_released)
 _collected = pl.when(payment.in_collection()).then(_released)
-_is_all_of_it = payment.in_collection() & (_approved == payment.open_hold())
+_is_pending = pl.col("state") == Status.TRANSFER_PENDING.value
+_is_all_of_it = (payment.in_collection() | _is_pending) & (_approved == payment.open_hold())
 
 _may_hold = frozenset(
     {
         Status.AUTHORIZED,
         Status.PARTIALLY_CAPTURED,
         Status.PARTIALLY_REFUNDED,
+        Status.CHARGED_BACK,
         Status.IN_COLLECTION,
+        Status.TRANSFER_PENDING,
     }
 )
 _taken_whole = frozenset({Status.CAPTURED, Status.CREDITED})
@@ -52,25 +55,27 @@ def _left(capabilities: Capabilities) -> pl.Expr:
     hold = payment.open_hold() - pl.col("reserved_capture") - pl.col("reserved_void")
     if not capabilities.void_captured:
         return hold
-    unsettled = pl.col("captured") - pl.col("settled") - pl.col("cancelled")
-    returned = payment.given_back() + pl.col("reserved_refund")
-    return hold + pl.max_horizontal(unsettled - returned, 0)
+    unsettled = payment.kept() - pl.col("settled")
+    stays = payment.kept() - payment.given_back() - pl.col("reserved_refund")
+    taken = pl.max_horizontal(pl.min_horizontal(unsettled, stays), 0)
+    return hold + pl.when(payment.is_transfer()).then(0).otherwise(taken)
 
 
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     settled = (pl.col("settled") > 0) & (pl.col("settled") >= payment.kept())
-    status = pl.col("status")
+    status, arrived = pl.col("status"), payment.is_transfer() & (payment.kept() > 0)
     return (
         Fault(Reason.CANCELLED_ALREADY, "payment", status == Status.VOIDED.value),
         Fault(Reason.HOLD_EXPIRED, "payment", status == Status.EXPIRED.value),
+        Fault(Reason.TRANSFER_ARRIVED, "payment", arrived & (payment.open_hold() == 0)),
         Fault(Reason.SETTLED_ALREADY, "payment", settled & (payment.open_hold() == 0)),
     )
 
 
-def _unsent(capabilities: Capabilities) -> pl.Expr:
-    """Tell of which holds the processor would take no reversal."""
-    is_hold = pl.col("amount_minor") <= payment.open_hold()
-    return is_hold & holds.is_irreversible(capabilities)
+def _closes(capabilities: Capabilities) -> pl.Expr:
+    """Give the hold that the processor would not reverse, or never heard of."""
+    hold = pl.min_horizontal("amount_minor", payment.open_hold())
+    return pl.when(holds.is_irreversible(capabilities) | _is_pending).then(hold).otherwise(0)
 
 
 KIND = Kind(
@@ -87,8 +92,8 @@ KIND = Kind(
     left=_left,
     whole_only=lambda capabilities: not capabilities.partial_void,
     reserves="reserved_void",
-    fixed=lambda capabilities: {"rolls_off_on": holds.ends_on(capabilities)},
-    unsent=_unsent,
+    fixed=holds.rolls_off,
+    closes=_closes,
     forced=pl.col("force"),
     reads=(columns.FORCE,),
     effects=(
@@ -103,13 +108,9 @@ KIND = Kind(
         Transfer(Account.MERCHANT, Account.RECEIVABLE, _taken.then(_cancelled).otherwise(0)),
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _given.then(_cancelled).otherwise(0)),
     ),
-    tells=pl.when("unsent").then(
-        filled(
-            "closed with us; this brand takes no reversal: its hold rolls off by {}",
-            pl.col("rolls_off_on").dt.to_string("%Y-%m-%d"),
-        )
-    ),
+    tells=holds.told_closed(),
     opposite=None,
+    undone="`duplicate` makes a new payment",
     permission="void",
     risk=Risk.MARK,
     samples=({"payment": "order-1001"}, {"payment": "order-2001", "force": "true"}),

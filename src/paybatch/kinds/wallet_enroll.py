@@ -38,6 +38,7 @@ KIND = Kind(
     reads=(columns.CUSTOMER,),
     tells=filled("the card has rank {}", "rank"),
     opposite=None,
+    undone="a card stays in its wallet",
     permission="wallet",
     risk=Risk.MARK,
     samples=(

@@ -99,10 +99,12 @@ WHERE
 UPDATE batch SET refusal = %(refusal)s WHERE id = %(id)s;
 
 -- name: has_sent
--- Whether any operation of the batch went out or settled.
+-- Whether any operation of the batch went out or settled; those that rows made are in no tally.
 SELECT EXISTS (
     SELECT 1 FROM tally
     WHERE batch_id = %(id)s AND state NOT IN ('queued', 'rejected', 'replayed', 'cancelled')
+) OR EXISTS (
+    SELECT 1 FROM chunk WHERE batch_id = %(id)s AND kind = 'children' AND state = 'done'
 );
 
 -- name: unfinished

@@ -13,12 +13,18 @@ from paybatch.store.batches import state_of
 from paybatch.store.database import Row
 from paybatch.store.statements import statements
 
+CHILDREN = "children"
+TOTALS = "totals"
+
 _SQL = statements("chunk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A part of a batch that is claimed and settled at once."""
+    """A part of a batch that is claimed and settled at once.
+
+    ``kind`` is range, ordered, children (operations that a row made) or totals (that row again).
+    """
 
     number: int
     kind: str
@@ -30,6 +36,11 @@ class Chunk:
     state: str = "loaded"
     row_count: int = 0
     rejected_count: int = 0
+
+    @property
+    def holds_lines(self) -> bool:
+        """Whether its operations are lines of the file, and are counted as such."""
+        return self.kind != CHILDREN
 
 
 @dataclass(frozen=True, slots=True)

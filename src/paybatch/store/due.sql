@@ -58,7 +58,7 @@ COPY (
         ) AS g (id, brand, last_day, day)
         ON p.gate_id = g.id
     WHERE
-        p.business_day <= g.last_day
+        p.made_on <= g.last_day
         AND p.captured + p.released < p.authorized
         AND p.state IN ('approved', 'challenged')
         AND p.reserved_capture = 0 AND p.reserved_void = 0

@@ -63,6 +63,29 @@ COPY debit (
 -- Stores what the clock is to do.
 COPY due (merchant_id, operation_id, payment_id, kind, due_on, created_at) FROM STDIN (FORMAT csv);
 
+-- name: copy_recurring
+-- Stores what is charged again and again.
+COPY recurring (
+    merchant_id, operation_id, payment_id, source_id, amount_minor, amount_to_minor, amounts,
+    period, every, start_on, finish_on, finish_count, attempts, scheme_transaction_id, created_at,
+    next_on
+) FROM STDIN (FORMAT csv);
+
+-- name: copy_recurring_change
+-- Stores what changes in it.
+COPY recurring_change (
+    merchant_id, operation_id, payment_id, amount_minor, amount_to_minor, amounts, is_back,
+    created_at
+) FROM STDIN (FORMAT csv);
+
+-- name: copy_recurring_payer
+-- Stores who pays it.
+COPY recurring_payer (
+    merchant_id, operation_id, payment_id, billing_first_name, billing_last_name,
+    billing_address_line_1, billing_city, billing_state, billing_postal_code, billing_country,
+    billing_phone, email, customer_ip, created_at
+) FROM STDIN (FORMAT csv);
+
 -- name: facts_of_payment
 -- The words, dispute steps, scores and notices of a payment, in order.
 SELECT operation_id, 'note' AS fact, name, text, created_at

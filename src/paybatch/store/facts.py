@@ -27,6 +27,19 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.MANDATE: (*_KEYS, "creditor_id", "bic", "mandate_type", "signed_on", "created_at"),
     Fact.DEBIT: (*_KEYS, "mandate_id", "sequence_type", "collect_on", "created_at"),
     Fact.DUE: (*_KEYS, "kind", "due_on", "created_at"),
+    Fact.RECURRING: (
+        *(*_KEYS, "source_id", "amount_minor", "amount_to_minor", "amounts", "period", "every"),
+        *("start_on", "finish_on", "finish_count", "attempts", "scheme_transaction_id"),
+        *("created_at", "next_on"),
+    ),
+    Fact.RECURRING_CHANGE: (
+        *(*_KEYS, "amount_minor", "amount_to_minor", "amounts", "is_back", "created_at"),
+    ),
+    Fact.RECURRING_PAYER: (
+        *(*_KEYS, "billing_first_name", "billing_last_name", "billing_address_line_1"),
+        *("billing_city", "billing_state", "billing_postal_code", "billing_country"),
+        *("billing_phone", "email", "customer_ip", "created_at"),
+    ),
 }
 
 
@@ -56,6 +69,9 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
         Fact.MANDATE: _SQL["copy_mandate"],
         Fact.DEBIT: _SQL["copy_debit"],
         Fact.DUE: _SQL["copy_due"],
+        Fact.RECURRING: _SQL["copy_recurring"],
+        Fact.RECURRING_CHANGE: _SQL["copy_recurring_change"],
+        Fact.RECURRING_PAYER: _SQL["copy_recurring_payer"],
     }
     copy_in(connection, copies[fact], rows[FACT_COLUMNS[fact]])
 

@@ -13,6 +13,7 @@ from paybatch.store.statements import statements
 
 LINE_BITS = 30
 LINES_MAX = 1 << LINE_BITS
+FILE_LINES_MAX = LINES_MAX >> 1  # the lines behind are those of operations that rows make
 
 CLAIMED = {
     "merchant_id": pl.Int32(),
@@ -98,6 +99,11 @@ def operation_id(batch_id: int, line: int) -> int:
 def line_of(operation: int) -> int:
     """Give the line that the id of an operation was made from."""
     return operation % LINES_MAX
+
+
+def batch_of(operation: int) -> int:
+    """Give the batch that the id of an operation was made from."""
+    return operation >> LINE_BITS
 
 
 def id_range(batch_id: int, first_line: int, last_line: int) -> dict[str, int]:

@@ -2,16 +2,20 @@
 -- Stores new payments.
 COPY payment (
     merchant_id, id, gate_id, origin, is_payout, state, currency, number_id, expiry, brand,
-    business_day, authorized, captured, refund_excess_percent, created_at
+    business_day, made_on, authorized, captured, refund_excess_percent, created_at
 ) FROM STDIN (FORMAT csv);
 
 -- name: lock_payments
 -- Locks payments in the order of their keys, so that two chunks never wait for each other.
 COPY (
     SELECT
-        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
+        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout,
+        CASE
+            WHEN p.state = 'mandate_ended' THEN ended_mandate(p.merchant_id, p.id) ELSE p.state
+        END AS state,
+        p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.business_day,
+        p.made_on,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -27,9 +31,13 @@ COPY (
 -- The same for those that nobody holds.
 COPY (
     SELECT
-        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout, p.state, p.currency,
+        p.merchant_id, p.id, p.gate_id, p.origin, p.is_payout,
+        CASE
+            WHEN p.state = 'mandate_ended' THEN ended_mandate(p.merchant_id, p.id) ELSE p.state
+        END AS state,
+        p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.business_day,
+        p.made_on,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -81,6 +89,43 @@ UPDATE payment AS p SET
 FROM amount_change AS c
 WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
 
+-- name: change_means
+-- Lets payments be for other cards.
+UPDATE payment AS p SET number_id = w.number_id, brand = w.brand, expiry = w.expiry
+FROM
+    unnest(
+        %(merchant_ids)s::integer [], %(payment_ids)s::bigint [], %(number_ids)s::uuid [],
+        %(brands)s::text [], %(expiries)s::smallint []
+    ) AS w (merchant_id, id, number_id, brand, expiry)
+WHERE p.merchant_id = w.merchant_id AND p.id = w.id;
+
+-- name: apply_few
+-- The same for some hundred changes that are given as lists: payments are found by their key.
+UPDATE payment AS p SET
+    authorized = p.authorized + c.authorized,
+    released = p.released + c.released,
+    captured = p.captured + c.captured,
+    cancelled = p.cancelled + c.cancelled,
+    settled = p.settled + c.settled,
+    refunded = p.refunded + c.refunded,
+    refund_settled = p.refund_settled + c.refund_settled,
+    returned = p.returned + c.returned,
+    charged_back = p.charged_back + c.charged_back,
+    represented = p.represented + c.represented,
+    state = coalesce(c.state, p.state)
+FROM
+    unnest(
+        %(merchant_id)s::integer [], %(payment_id)s::bigint [], %(authorized)s::bigint [],
+        %(released)s::bigint [], %(captured)s::bigint [], %(cancelled)s::bigint [],
+        %(settled)s::bigint [], %(refunded)s::bigint [], %(refund_settled)s::bigint [],
+        %(returned)s::bigint [], %(charged_back)s::bigint [], %(represented)s::bigint [],
+        %(state)s::text []
+    ) AS c (
+        merchant_id, id, authorized, released, captured, cancelled, settled, refunded,
+        refund_settled, returned, charged_back, represented, state
+    )
+WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
+
 -- name: forget_changes
 -- Drops the table of changes: the transaction goes on with others.
 DROP TABLE IF EXISTS amount_change;
@@ -108,7 +153,10 @@ WHERE p.merchant_id = w.merchant_id AND p.id = w.id AND p.state = 'pending';
 -- name: get_payment
 -- One payment with what was asked for when it was made.
 SELECT
-    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.is_payout, p.state,
+    p.merchant_id, m.name AS merchant, p.id, g.name AS gate, p.origin, p.is_payout,
+    CASE
+        WHEN p.state = 'mandate_ended' THEN ended_mandate(p.merchant_id, p.id) ELSE p.state
+    END AS state,
     p.currency,
     p.brand,
     o.masked,
@@ -146,7 +194,7 @@ LIMIT %(limit)s;
 -- What was done to a payment, in order.
 SELECT
     o.id, o.batch_id, o.line, o.kind, o.amount_minor, o.currency, u.state, u.reason, u.message,
-    u.approved_minor, u.processor_code, u.processor_text, u.approval_code, u.settled_at
+    u.approved_minor, u.processor_code, u.processor_text, u.approval_code, u.settled_at, o.parent_id
 FROM outcome AS u
 INNER JOIN operation AS o ON u.merchant_id = o.merchant_id AND u.id = o.id
 WHERE

@@ -35,12 +35,14 @@ PAYMENT_COLUMNS = (
         "expiry",
         "brand",
         "business_day",
+        "made_on",
         "authorized",
         "captured",
         "refund_excess_percent",
         "created_at",
     ),
 )
+FEW_CHANGES = 1_000  # so many are given as lists
 CHANGE_COLUMNS = ("merchant_id", "payment_id", *CHANGEABLE, "state")
 
 
@@ -88,9 +90,24 @@ def apply_changes(connection: Connection[Row], frame: pl.DataFrame) -> None:
     """
     if frame.is_empty():
         return
+    if frame.height <= FEW_CHANGES:
+        changes = frame.select_seq(CHANGE_COLUMNS).to_dict(as_series=False)
+        connection.execute(_SQL["apply_few"], changes)
+        return
     connection.execute(_SQL["make_changes"])
     copy_in(connection, _SQL["copy_changes"], frame[CHANGE_COLUMNS])
     connection.execute(_SQL["apply_changes"])
+
+
+def change_means(connection: Connection[Row], frame: pl.DataFrame) -> None:
+    """Let payments (``merchant_id, payment_id``) that are locked be for other cards."""
+    parameters = {
+        **_listed(frame),
+        "number_ids": frame["number_id"].to_list(),
+        "brands": frame["brand"].to_list(),
+        "expiries": frame["expiry"].to_list(),
+    }
+    connection.execute(_SQL["change_means"], parameters)
 
 
 def forget_changes(connection: Connection[Row]) -> None:

@@ -20,6 +20,7 @@ from paybatch.flow.working.claim import Book, acts_on_payment
 from paybatch.flow.working.enrolling import wallets_of
 from paybatch.flow.working.rounds import in_rounds, locked
 from paybatch.flow.working.sender import Sender
+from paybatch.flow.working.series import with_scheme_ids
 from paybatch.flow.working.settle import Settled, store
 from paybatch.flow.working.subjects import stored_subjects
 from paybatch.store import operations, payments
@@ -110,7 +111,7 @@ class Group:
             return gates.worked(self.engine, connection, self.place, _detailed(self.place, rows))
         listed = filters.kinds_of_lists(connection)
         looked = {name for what, name in filters.DETAILS.items() if what in listed}
-        claim = _detailed(self.place, rows, looked)
+        claim = with_scheme_ids(connection, _detailed(self.place, rows, looked))
         sender = Sender(self.engine, self.place)
         # Calls of one group may act on the same payment.
         is_ordered = claim["payment_id"].count() > 1

@@ -23,6 +23,7 @@ from paybatch.domain.delimited import (
 from paybatch.domain.lifecycle import BatchState
 from paybatch.domain.masking import mask_cells
 from paybatch.flow import phases, vault
+from paybatch.flow.documents import names_of
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake import receive
 from paybatch.flow.intake.check import check
@@ -57,6 +58,7 @@ class Load:
     place: Place
     key: DataKey
     now: datetime
+    documents: frozenset[str]
 
     @property
     def origin(self) -> Origin:
@@ -99,7 +101,7 @@ def accept(
     now = engine.clock()  # one moment for all rows: their texts stand in the month that is made
     with engine.database.transaction() as connection:
         operations.make_text_month(connection, now.date())
-    load = Load(engine, batch, layout, place, key, now)
+    load = Load(engine, batch, layout, place, key, now, names_of(engine, batch.id))
     _load_blocks(load, opened, advance)
     _finish(engine, batch, place)
 
@@ -137,11 +139,11 @@ def _load_blocks(load: Load, opened: Delimited, advance: Advance) -> None:
 
 def _check_lines(block: Block) -> None:
     """Refuse a file with more lines than a batch has ids for."""
-    if block.first_line + block.lines > operations.LINES_MAX:
+    if block.first_line + block.lines > operations.FILE_LINES_MAX:
         raise FileRefused(
             "too_many_rows",
-            f"The file has {operations.LINES_MAX:,} lines or more; the limit is one less. Cut it "
-            "into parts.",
+            f"The file has {operations.FILE_LINES_MAX:,} lines or more; the limit is one less. Cut "
+            "it into parts.",
         )
 
 
@@ -161,7 +163,9 @@ def _load_block(
     key the earlier one is carried out, whichever thread is faster.
     """
     records = read_records(block, len(opened.names), opened.shape)
-    checked = check(load.engine, load.layout, load.place, records, load.now)
+    checked = check(
+        load.engine, load.layout, load.place, records, load.now, documents=load.documents
+    )
     rows = shaped(load.origin, vault_rows(load.engine, checked))
     texts = to_text(load.layout, _with_marks(load, checked.records.table), HIDDEN)
     texts = texts.with_columns_seq(cells=mask_cells(pl.col("cells")))

@@ -19,12 +19,14 @@ from paybatch.domain.masking import mask_wrong
 from paybatch.domain.reasons import precedence_of, sentence_of
 from paybatch.domain.text import filled
 from paybatch.flow.describe import NO_ERRORS, describe, told_together
+from paybatch.flow.documents import document_errors
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake import rules
 from paybatch.flow.intake.cells import broken_texts, fitted
 from paybatch.flow.intake.known import known
 from paybatch.flow.intake.means import find_means
 from paybatch.flow.intake.owners import find_owners
+from paybatch.flow.intake.sources import find_sources, set_aside, source_errors
 from paybatch.flow.intake.values import harmless, typed
 from paybatch.flow.place import Place, test_numbers
 from paybatch.flow.texts import Layout, to_fields
@@ -55,13 +57,25 @@ class Checked:
         return self.values.filter(pl.col("reason").is_null())
 
 
-def check(engine: Engine, layout: Layout, place: Place, records: Records, now: datetime) -> Checked:
-    """Check the records of a block; reads the database only where rows name a known means."""
+def check(
+    engine: Engine,
+    layout: Layout,
+    place: Place,
+    records: Records,
+    now: datetime,
+    *,
+    documents: frozenset[str] = frozenset(),
+) -> Checked:
+    """Check the records of a block; reads the database only where rows name a known means.
+
+    ``documents`` are those that came with the file; where there are none rows name places outside.
+    """
     table, unfit = fitted(layout, records.table, engine.settings.cell_characters_max)
     broken = broken_texts(layout, records.broken)
     texts = to_fields(layout, table)
-    owned = find_owners(engine, place, texts, layout.dialect.id_shape)
-    values = _marked(engine, place, find_means(engine, typed(place, owned)))
+    owned = set_aside(find_owners(engine, place, texts, layout.dialect.id_shape))
+    known_means = find_sources(engine, place, find_means(engine, typed(place, owned)))
+    values = _marked(engine, place, known_means)
     ruled = rules.ruled(
         frozenset(distinct(values["kind"])),
         known(texts).some,
@@ -71,6 +85,13 @@ def check(engine: Engine, layout: Layout, place: Place, records: Records, now: d
         dialect=layout.dialect.name,
     )
     errors = _failing(layout, place, values, ruled)
+    errors = pl.concat(
+        [
+            errors,
+            source_errors(layout, place, values),
+            document_errors(layout, place, values, documents),
+        ]
+    )
     if not (broken.is_empty() and unfit.is_empty()):
         errors = pl.concat([_broken(layout, broken), unfit, errors])
         values = pl.concat([values, broken.select_seq("line")], how="diagonal").sort("line")

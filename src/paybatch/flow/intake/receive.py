@@ -15,6 +15,7 @@ from paybatch.domain.delimited import Delimited, FileRefused, open_delimited
 from paybatch.domain.dialect import Dialect
 from paybatch.domain.masking import mask_text
 from paybatch.domain.unpack import unpack
+from paybatch.flow.documents import Held, drop_all
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.texts import Layout, lay_out, told
@@ -127,10 +128,12 @@ def receive(engine: Engine, place: Place, source: Iterable[bytes], request: Requ
     with engine.database.transaction() as connection:
         batch_id = batches.next_number(connection)
     key = engine.keys.new_data_key()
-    counted = Counted(unpacked(engine, source), engine.keys.file_hasher())
+    held = Held(engine, engine.keys.file_hasher())
+    counted = Counted(unpacked(engine, source, held), held.hasher)
     name = blob_name(batch_id)
     try:
         byte_count = engine.blobs.put_encrypted(name, counted, key)
+        held.store(batch_id, engine.clock())
         values = {
             "id": batch_id,
             "sender_id": place.sender_id,
@@ -161,17 +164,18 @@ def _drop_unless_stored(engine: Engine, batch_id: int) -> None:
         is_stored = batches.state_of(connection, batch_id) is not None
     if not is_stored:
         engine.blobs.delete(blob_name(batch_id))
+        drop_all(engine, batch_id)
 
 
-def unpacked(engine: Engine, source: Iterable[bytes]) -> Iterator[bytes]:
-    """Take the file out of an upload, and hold it to the limit of size.
+def unpacked(engine: Engine, source: Iterable[bytes], held: Held) -> Iterator[bytes]:
+    """Take the file out of an upload, and hold it to the limit of size; ``held`` are its documents.
 
     Raises:
         FileRefused: As `unpack`, or ``file_too_large``.
     """
     bytes_max = engine.settings.file_bytes_max
     size = 0
-    for piece in unpack(source, max_bytes=bytes_max):
+    for piece in unpack(source, max_bytes=bytes_max, aside=held.keep):
         size += len(piece)
         if size > bytes_max:
             raise FileRefused(

@@ -124,7 +124,9 @@ def _amount_faults(table: _Table) -> Iterator[Fault]:
         for rule in AmountRule
     }
     several = table.known.several_of(AMOUNT_COLUMNS)
-    some = either(wanted[AmountRule.POSITIVE], wanted[AmountRule.LEFT])
+    some = either(
+        *(wanted[each] for each in (AmountRule.POSITIVE, AmountRule.LEFT, AmountRule.TERMS))
+    )
     none = table.known.none_of(AMOUNT_COLUMNS)
     yield from _fault(Reason.AMOUNT_MISSING, "amount_minor", wanted[AmountRule.POSITIVE], none)
     yield from _fault(Reason.AMOUNT_TWICE, "amount_minor", several)

@@ -18,6 +18,7 @@ from paybatch.flow import vault
 from paybatch.flow.describe import ERRORS
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake.check import Checked
+from paybatch.flow.intake.sources import share
 from paybatch.flow.texts import NUMBERS
 from paybatch.flow.working import details
 from paybatch.flow.working.settle import ended
@@ -43,6 +44,7 @@ def vault_rows(engine: Engine, checked: Checked) -> pl.DataFrame:
     Sound numbers of refused rows are kept too: their results carry a card reference, so that the
     rows can be put right and sent again.
     """
+    share(engine, checked.values)
     if not checked.values["reason"].count():
         return vault.keep_numbers(engine, checked.values)
     bad = checked.values.filter(pl.col("reason").is_not_null())
@@ -138,13 +140,19 @@ _KEYED_VALUES = (
     *("tax_minor", "surcharge_minor", "tip_minor", "shipping_minor"),
 )
 _KEYED_RARE = frozenset(
-    field.name for field in (*columns.RARE, *columns.CONTROL_TOTALS, columns.PROCESSOR)
+    field.name
+    for field in (
+        *columns.RARE,
+        *columns.CONTROL_TOTALS,
+        columns.PROCESSOR,
+        columns.SOURCE_MERCHANT,
+    )
 )
 
 
 def _rare_values(rows: pl.DataFrame) -> list[pl.Expr]:
     """Name and give what rows carry beside; whether a column is there or empty is the same."""
-    asked = sorted(_KEYED_RARE | details.read_by(distinct(rows["kind"])))
+    asked = sorted(_KEYED_RARE | {"source_payment"} | details.read_by(distinct(rows["kind"])))
     carried = [name for name in asked if name in rows.columns and rows[name].count()]
     return [
         pl.when(pl.col(name).is_not_null())

@@ -68,7 +68,10 @@ class Flight:
         calls = self.calls.join(answered, on="id", how="semi", maintain_order="left")
         known, lost = parted(calls, replies)
         with engine.database.transaction() as connection:
-            faults = known.filter(pl.col("result").is_in(FAULTS)).height
+            is_fault = pl.col("result").is_in(FAULTS) & (
+                pl.col("operation") % operations.LINES_MAX < operations.FILE_LINES_MAX
+            )
+            faults = known.filter(is_fault).height
             self._hold(connection, faults)
             tallies = [left(calls, "sending")]
             if not known.is_empty():

@@ -80,3 +80,9 @@ def _unclaimed(
     if not doubts.is_empty():
         rows = rows.filter(~pl.col("id").is_in(doubts["operation_id"].implode()))
     return rows, doubts
+
+
+def children_in_doubt(connection: Connection[Row], batch_id: int) -> bool:
+    """Tell whether something is unknown of the operations that rows of a batch made."""
+    line = attempts.in_doubt(connection, batch_id)["operation_id"] % operations.LINES_MAX
+    return bool((line >= operations.FILE_LINES_MAX).any())

@@ -15,6 +15,7 @@ from paybatch.flow.intake import receive
 from paybatch.flow.place import Place
 from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.details import read, wanted, with_details
+from paybatch.flow.working.follow_up import decided
 from paybatch.flow.working.rounds import locked
 from paybatch.flow.working.sender import Sender
 from paybatch.store import attempts
@@ -41,7 +42,7 @@ def rebuilt(engine: Engine, place: Place, taken: pl.DataFrame) -> pl.DataFrame:
             how="diagonal_relaxed",
         )
         payments = locked(connection, rows)
-    calls = rows.join(payments, on=KEY, how="left", maintain_order="left")
+    calls = decided(place, rows.join(payments, on=KEY, how="left", maintain_order="left"))
     return Sender(engine, place).prepared(calls).drop("sent_gate_id", "subject_id")
 
 

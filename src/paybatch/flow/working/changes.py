@@ -1,7 +1,8 @@
 """Changes: what approvals do to the payments that they act on, row after row.
 
-Rows have ``act`` (the kind whose effects hold), ``is_approved``, ``approved_minor`` and their
-payment's columns; rows of one payment are in line order and start from the same payment.
+Rows have ``act`` (the kind whose effects hold), ``is_approved``, ``approved_minor``,
+``declined_for`` (the response of a processor that declined) and their payment's columns; rows of
+one payment are in line order and start from the same payment.
 """
 
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def changes_of(acts: frozenset[str]) -> Changes:
     """Give what kinds change."""
     grown: dict[str, pl.Expr] = {}
     state: pl.Expr | None = None
+    declined: pl.Expr = pl.lit(None, pl.String)
     for name in sorted(acts):
         effect, own = registry.kinds()[name].changes, pl.col("act") == name
         if effect is None:
@@ -68,9 +70,12 @@ def changes_of(acts: frozenset[str]) -> Changes:
         for amount, by in effect.amounts.items():
             earlier = grown.get(amount, pl.lit(0, pl.Int64))
             grown[amount] = pl.when(own).then(by).otherwise(earlier)
-        if effect.state is not None:
+        if effect.state_declined is not None:
+            declined = pl.when(own).then(effect.state_declined).otherwise(declined)
+        if effect.state is not None or effect.state_declined is not None:
             otherwise = pl.lit(None, pl.String) if state is None else state
-            state = pl.when(own).then(effect.state).otherwise(otherwise)
+            becomes = pl.lit(None, pl.String) if effect.state is None else effect.state
+            state = pl.when(own).then(becomes).otherwise(otherwise)
     approved, amounts = pl.col("is_approved"), [name for name in CHANGEABLE if name in grown]
     changed = [
         pl.when(approved).then(grown[name]).otherwise(0).fill_null(0).alias(f"{name}_by")
@@ -78,7 +83,7 @@ def changes_of(acts: frozenset[str]) -> Changes:
     ]
     if state is None:
         return Changes(tuple(amounts), tuple(changed))
-    changed.append(pl.when(approved).then(state).alias("state_by"))
+    changed.append(pl.when(approved).then(state).otherwise(declined).alias("state_by"))
     return Changes((*amounts, STATE), tuple(changed))
 
 

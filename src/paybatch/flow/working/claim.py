@@ -100,6 +100,13 @@ class Book:
             grown.append(pl.coalesce("state_by", STATE).alias(STATE))
         self.payments = joined.with_columns_seq(grown)[list(LOCKED)]
 
+    def change_means(self, means: pl.DataFrame) -> None:
+        """Let payments be for other cards (``means_changes.MEANS``)."""
+        if means.is_empty():
+            return
+        new = means.rename({name: f"payment_{name}" for name in ("number_id", "brand", "expiry")})
+        self.payments = self.payments.update(new, on=KEY)
+
     def add(self, made: pl.DataFrame) -> None:
         """Add payments that were made in this chunk."""
         zeros = [pl.lit(0, pl.Int64).alias(n) for n in AMOUNTS if n not in made.columns]
@@ -232,18 +239,30 @@ def refused_in_line(book: Book, turn: Round, replies: pl.DataFrame) -> pl.DataFr
         id="operation",
         is_approved=approved,
         approved_minor=pl.when(approved).then(pl.col("approved_minor")).otherwise(0),
+        declined_for=pl.when(pl.col("result") == "declined").then("response"),
     )
     sent = turn.calls.filter(acts_on_payment()).join(answered, on="id", how="inner")
     if sent.is_empty():
         return turn.refused
     none = turn.refused.with_columns_seq(
-        is_approved=pl.lit(value=False), approved_minor=pl.lit(0, pl.Int64)
+        is_approved=pl.lit(value=False),
+        approved_minor=pl.lit(0, pl.Int64),
+        declined_for=pl.lit(None, pl.String),
     )
     rows = in_sequence(pl.concat([sent, none], how="diagonal").sort("id"))
     again = judged(book.place, without(rows, *JUDGED))
-    met = again.select_seq("id", met="refusal")
+    met = again.select_seq("id", met="refusal", met_as="status")
     refused = turn.refused.join(met, on="id", how="left", maintain_order="left")
-    return refused.with_columns_seq(refusal=pl.coalesce("met", "refusal")).drop("met")
+    return refused.with_columns_seq(
+        refusal=pl.coalesce("met", "refusal"), status=pl.coalesce("met_as", "status")
+    ).drop("met", "met_as")
+
+
+@cache
+def _closing() -> list[str]:
+    """Name the kinds of which a decline may forbid what follows."""
+    kinds = registry.kinds().values()
+    return [each.name for each in kinds if each.changes and each.changes.state_declined is not None]
 
 
 def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
@@ -251,11 +270,14 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
 
     What is refused as the payment stands is refused for good, unless an approval of its kind may
     allow it (``allows_more``). Its reason is told when the answers to the rows before it are known,
-    so behind a row that waits it waits too.
+    so behind a row that waits it waits too. Where a decline may forbid what follows, one row of a
+    payment is sent at a time.
     """
     fits = pl.col("refusal").is_null()
     taken = now.with_columns_seq(
-        is_approved=fits, approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0)
+        is_approved=fits,
+        approved_minor=pl.when(fits).then(pl.col("amount_minor")).otherwise(0),
+        declined_for=pl.lit(None, pl.String),
     )
     ahead = in_sequence(taken)
     names = changes_of(frozenset(distinct(now["act"]))).names
@@ -264,17 +286,22 @@ def _fates(book: Book, now: pl.DataFrame) -> pl.Series:
         is_first &= ahead[name] == now[name]
     again = judged(book.place, without(ahead, *JUDGED))
     same = again["amount_minor"].eq_missing(now["amount_minor"]) & (again["act"] == now["act"])
+    if "closed_minor" in now.columns:  # what the processor is asked for
+        same &= again["closed_minor"].eq_missing(now["closed_minor"])
     still = again["refusal"].is_null() & same
     opening = [kind.name for kind in registry.kinds().values() if kind.allows_more]
+    is_later = pl.int_range(pl.len()).over(KEY) > 0
     frame = now.select_seq(
         *KEY,
         fits=fits,
         still=pl.lit(still),
         first=pl.lit(is_first),
-        hopes=pl.col("act").is_in(opening) & (pl.int_range(pl.len()).over(KEY) > 0),
+        hopes=pl.col("act").is_in(opening) & is_later,
+        fears=pl.col("act").is_in(_closing()) & is_later,
     )
     waits = pl.col("fits") & ~pl.col("still") & ~pl.col("first")
-    stopped = (waits | (~pl.col("fits") & pl.col("hopes"))).cum_max().over(KEY)
+    hopes, fears = ~pl.col("fits") & pl.col("hopes"), pl.col("fits") & pl.col("fears")
+    stopped = (waits | hopes | fears).cum_max().over(KEY)
     return frame.select_seq(
         pl.when(stopped)
         .then(pl.lit("wait"))

@@ -14,6 +14,7 @@ from paybatch.domain.few import distinct
 from paybatch.domain.masking import mask_cells
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.place import Place
+from paybatch.flow.working.series import with_scheme_ids
 from paybatch.store import operations
 from paybatch.store.batches import Batch
 from paybatch.store.database import Connection, Row
@@ -80,4 +81,4 @@ def with_details(
         if words := dialect.words.get(name):
             cells = cells.with_columns_seq(pl.col(name).replace(dict(words)))
         rows = rows.join(cells, on="line", how="left", maintain_order="left")
-    return read(rows, names)
+    return with_scheme_ids(connection, read(rows, names))

@@ -12,6 +12,7 @@ from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Connector
 from paybatch.domain.kind import AmountRule, Fault, Kind, Subject
+from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
 from paybatch.flow.place import Place
 
@@ -21,6 +22,8 @@ WITH_AMOUNT = frozenset({AmountRule.LEFT, AmountRule.POSITIVE})
 _NO_MEANS = Fault(Reason.MEANS_MISSING, "payment", pl.col("payment_number_id").is_null())
 
 _NO_MANDATE = Fault(Reason.MANDATE_NEEDED, "payment", pl.col("payment_brand") == IBAN_BRAND)
+
+_CHALLENGED = Fault(Reason.CHALLENGED, "payment", pl.col("status") == Status.CHALLENGED.value)
 
 
 def _is_limited(kind: Kind) -> bool:
@@ -40,8 +43,6 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     left: pl.Expr = pl.lit(None, pl.Int64)
     whole: pl.Expr | None = None
     refusal: pl.Expr = pl.lit(None, pl.String)
-    fixed: dict[str, pl.Expr] = {}
-    unsent: pl.Expr | None = None
     for name, gate_id in pairs.iter_rows():
         kind = registry.kinds()[name]
         own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
@@ -50,13 +51,8 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
             left = pl.when(own).then(kind.left(capabilities)).otherwise(left)
             if kind.whole is not None:
                 whole = pl.when(own).then(kind.whole(capabilities)).otherwise(whole)
-        for column, value in kind.fixed(capabilities).items():
-            as_written = pl.col(column) if column in rows.columns else pl.lit(None)
-            fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
-        if (stays := kind.unsent(capabilities)) is not None:
-            otherwise = pl.lit(value=False) if unsent is None else unsent
-            unsent = pl.when(own).then(stays).otherwise(otherwise)
         refusal = pl.when(own).then(_first(_ladder(place, gate_id, kind))).otherwise(refusal)
+    fixed, closed = _decided(place, rows, pairs)
     if rows["payment_gate_id"].null_count():
         fixed = {**_unfixed(rows), **fixed}
     rows = rows.with_columns_seq(left=left, **fixed)
@@ -65,8 +61,32 @@ def judged(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
     unknown = pl.when(pl.col("payment_gate_id").is_null()).then(
         pl.lit(Reason.PAYMENT_UNKNOWN.value)
     )
-    more = {} if unsent is None else {"unsent": unsent}
-    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **more)
+    return rows.with_columns_seq(refusal=pl.coalesce(pl.col("reason"), unknown, refusal), **closed)
+
+
+def decided(place: Place, calls: pl.DataFrame) -> pl.DataFrame:
+    """Add to calls beside their payments what the gates decide of them, as `judged` does."""
+    pairs = calls.select_seq("act", "payment_gate_id").unique().drop_nulls().sort(pl.all())
+    fixed, closed = _decided(place, calls, pairs)
+    return calls.with_columns_seq(**fixed, **closed)
+
+
+def _decided(
+    place: Place, rows: pl.DataFrame, pairs: pl.DataFrame
+) -> tuple[dict[str, pl.Expr], dict[str, pl.Expr]]:
+    """Give the columns that the gates fix, and ``closed_minor`` where a kind closes with us."""
+    fixed: dict[str, pl.Expr] = {}
+    closed: dict[str, pl.Expr] = {}
+    for name, gate_id in pairs.iter_rows():
+        kind, capabilities = registry.kinds()[name], place.capabilities(gate_id)
+        own = (pl.col("act") == name) & (pl.col("payment_gate_id") == gate_id)
+        for column, value in kind.fixed(capabilities).items():
+            as_written = pl.col(column) if column in rows.columns else pl.lit(None)
+            fixed[column] = pl.when(own).then(value).otherwise(fixed.get(column, as_written))
+        if (stays := kind.closes(capabilities)) is not None:
+            otherwise = closed.get("closed_minor", pl.lit(0, pl.Int64))
+            closed["closed_minor"] = pl.when(own).then(stays).otherwise(otherwise)
+    return fixed, closed
 
 
 def _unfixed(rows: pl.DataFrame) -> dict[str, pl.Expr]:
@@ -117,6 +137,7 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
             "payment",
             status.is_in(["unknown", "pending"]) & ~status.is_in(allowed),
         ),
+        *([_CHALLENGED] if _is_limited(kind) and Status.CHALLENGED.value not in allowed else ()),
         *([_NO_MEANS] if kind.makes else ()),
         *([_NO_MANDATE] if kind.subject is Subject.NEW_FROM_PAYMENT else ()),
         *kind.refusals(capabilities),

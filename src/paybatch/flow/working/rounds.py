@@ -58,7 +58,10 @@ def claimed(connection: Connection[Row], batch: Batch, chunk: Chunk) -> pl.DataF
         return operations.claim_ordered(connection, batch.id, chunk.number)
     ids = operations.id_range(batch.id, chunk.first_line, chunk.last_line)
     return operations.claim_range(
-        connection, chunk.merchant_ids, ids, has_subjects=batch.has_subjects
+        connection,
+        chunk.merchant_ids,
+        ids,
+        has_subjects=batch.has_subjects or not chunk.holds_lines,
     )
 
 
@@ -70,7 +73,7 @@ def settle_rounds(
         return []
     if gates.acts_on_gates(rows):
         rows = with_details(connection, work.batch, work.place, rows)
-        return gates.worked(work.engine, connection, work.place, rows)
+        return gates.worked(work.engine, connection, work.place, rows, chunk)
     listed = filters.kinds_of_lists(connection)
     looked = {name for what, name in filters.DETAILS.items() if what in listed}
     rows = _named(work.engine, rows)
@@ -191,10 +194,11 @@ def _keep_book(book: Book, done: Settled) -> None:
                 payment_number_id="number_id",
                 payment_brand="brand",
                 payment_expiry="expiry",
-                payment_day=pl.col("business_day").str.to_date(),
+                payment_day=pl.col("made_on").str.to_date(),
             )
         )
     book.change(done.changes)
+    book.change_means(done.means)
 
 
 def _refused(outcomes: pl.DataFrame) -> Settled:

@@ -17,6 +17,7 @@ from paybatch.domain.few import chosen, distinct, has_any, joined, nulls
 from paybatch.domain.text import filled
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, test_numbers
+from paybatch.flow.working.parts import asked, whole
 from paybatch.flow.working.replies import (
     answered_by_us,
     as_they_come,
@@ -89,8 +90,8 @@ class Sender:
         for gate_id in distinct(calls["gate_id"]):
             own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
             connector = self.place.connector(gate_id)
-            for replies in as_they_come(connector, own, connector.send):
-                yield judged(self.place, own, replies, self._again)
+            for replies in as_they_come(connector, asked(own), connector.send):
+                yield judged(self.place, own, whole(own, replies), self._again)
 
     def looked_up(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Ask what became of calls that are ``prepared``, of connectors that can be asked."""
@@ -98,8 +99,8 @@ class Sender:
             own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
             connector = self.place.connector(gate_id)
             assert connector.look_up is not None
-            for replies in as_they_come(connector, own, connector.look_up):
-                yield judged(self.place, own, replies, self._again)
+            for replies in as_they_come(connector, asked(own), connector.look_up):
+                yield judged(self.place, own, whole(own, replies), self._again)
 
     def _again(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
         """Send calls that follow from replies, such as the reversal of a part."""
@@ -119,7 +120,8 @@ class Sender:
             connector = self.place.connector(gate_id)
             if connector.inline:
                 own = self._told(gate_id, own)
-                replies.append(held(connector, own, connector.send(own)))
+                told = asked(own)
+                replies.append(whole(own, held(connector, told, connector.send(told))))
             else:
                 replies.append(_sending(own))
         return replies

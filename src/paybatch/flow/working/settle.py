@@ -1,5 +1,6 @@
 """Settle: from replies to outcomes, payments, changes and transfers, over whole columns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -11,6 +12,7 @@ from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
 from paybatch.domain.few import distinct, joined, nulls, without
+from paybatch.domain.kind import AmountRule
 from paybatch.flow.describe import refusal
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
@@ -18,6 +20,7 @@ from paybatch.flow.working import filters, verdicts
 from paybatch.flow.working.changes import added_up, changes_of, in_sequence
 from paybatch.flow.working.claim import acts_on_payment
 from paybatch.flow.working.enrolling import enrolled
+from paybatch.flow.working.means_changes import new_means
 from paybatch.flow.working.posting import store_transfers
 from paybatch.flow.working.recording import records
 from paybatch.store import facts, operations, payments, wallets
@@ -37,6 +40,7 @@ class Settled:
     counted: pl.DataFrame
     facts: list[tuple[Fact, pl.DataFrame]] = field(default_factory=list)
     enrolled: pl.DataFrame = field(default_factory=pl.DataFrame)
+    means: pl.DataFrame = field(default_factory=pl.DataFrame)
     awaited: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
@@ -126,6 +130,7 @@ def _all_of(parts: list[Settled]) -> Settled:
         counted=outcomes,
         facts=[fact for each in parts for fact in each.facts],
         enrolled=_one_of([each.enrolled for each in parts]),
+        means=_one_of([each.means for each in parts]),
     )
 
 
@@ -181,6 +186,7 @@ def _settle_follow_ups(
         counted=outcomes,
         facts=records(place, rows, kinds),
         enrolled=enrolled(rows),
+        means=new_means(rows, kinds),
     )
 
 
@@ -230,10 +236,17 @@ def _told(kinds: frozenset[str]) -> list[pl.Expr]:
 
 @cache
 def _approved() -> tuple[pl.Expr, ...]:
-    """What is not approved has no approved amount, whatever a connector says."""
+    """What is not approved has no approved amount, whatever a connector says; nor has a term."""
     approved = pl.col("result") == "approved"
     amount = pl.when(approved).then(pl.col("approved_minor")).otherwise(0)
-    return (amount.alias("approved_minor"), approved.alias("is_approved"))
+    terms = [each.name for each in registry.kinds().values() if each.amount is AmountRule.TERMS]
+    amount = pl.when(pl.col("act").is_in(terms)).then(0).otherwise(amount)
+    declined = pl.when(pl.col("result") == "declined").then("response")
+    return (
+        amount.alias("approved_minor"),
+        approved.alias("is_approved"),
+        declined.alias("declined_for"),
+    )
 
 
 @cache
@@ -275,31 +288,42 @@ def _amounts_of_new(kinds: frozenset[str]) -> list[pl.Expr]:
 def _facts_of_gates(place: Place, now: datetime) -> list[pl.Expr]:
     """Give what a new payment takes from its gate and from the clock."""
     days = {gate.id: business_day(gate, now).isoformat() for gate in place.gates}
+    made = {gate.id: calendar_day(gate, now).isoformat() for gate in place.gates}
     excess = {gate.id: gate.capabilities.refund_excess_percent for gate in place.gates}
-    gate = pl.col("gate_id")
-    day: pl.Expr = pl.lit(next(iter(days.values())))
-    if len(set(days.values())) > 1:
-        day = gate.replace_strict(days, default=None, return_dtype=pl.String)
-    percent: pl.Expr = pl.lit(next(iter(excess.values())), pl.Int16)
-    if len(set(excess.values())) > 1:
-        percent = gate.replace_strict(excess, default=0, return_dtype=pl.Int16)
     return [
-        day.alias("business_day"),
-        percent.alias("refund_excess_percent"),
+        _by_gate(days, pl.String()).alias("business_day"),
+        _by_gate(made, pl.String()).alias("made_on"),
+        _by_gate(excess, pl.Int16()).alias("refund_excess_percent"),
         pl.lit(now.isoformat()).alias("created_at"),
     ]
 
 
-def business_day(gate: Gate, now: datetime) -> date:
-    """Give the gate's business day: the date in its zone, or the next one from its cut-off on.
+def _by_gate(values: Mapping[int, str] | Mapping[int, int], kind: pl.DataType) -> pl.Expr:
+    """Give the value of each row's gate."""
+    if len(set(values.values())) == 1:
+        return pl.lit(next(iter(values.values())), kind)
+    return pl.col("gate_id").replace_strict(values, default=None, return_dtype=kind)
 
-    Where a close of day opened a later one it is that.
+
+def business_day(gate: Gate, now: datetime) -> date:
+    """Give the day that the gate's money is booked under.
+
+    It is the calendar's, or the next one where a close of day opened that: a label, which nothing
+    is counted from.
+    """
+    day = calendar_day(gate, now)
+    return max(day, gate.business_day or day)
+
+
+def calendar_day(gate: Gate, now: datetime) -> date:
+    """Give the date in the gate's zone, or the next one from its cut-off on, whatever was closed.
+
+    Holds, captures that are put off and due days are counted by it.
     """
     local = now.astimezone(ZoneInfo(gate.zone))
     cut_off = datetime.combine(local.date(), gate.cut_off, tzinfo=local.tzinfo)
     has_cut_off = gate.cut_off.hour or gate.cut_off.minute
-    day = local.date() + timedelta(days=1 if has_cut_off and local >= cut_off else 0)
-    return max(day, gate.business_day or day)
+    return local.date() + timedelta(days=1 if has_cut_off and local >= cut_off else 0)
 
 
 def _transfers(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
@@ -350,5 +374,7 @@ def store(engine: Engine, connection: Connection[Row], settled: list[Settled]) -
     for each in settled:
         if not each.enrolled.is_empty():
             wallets.enroll(connection, each.enrolled)
+        if not each.means.is_empty():
+            payments.change_means(connection, each.means)
     for fact, rows in (found for each in settled for found in each.facts):
         facts.copy_facts(connection, fact, rows.with_columns_seq(created_at=pl.lit(engine.clock())))

@@ -140,13 +140,15 @@ WHERE holds_content;
 -- A part of a batch that is loaded, claimed and settled at once. kind 'range' covers the lines
 -- first_line..last_line; kind 'ordered' covers the rows that operation_subject assigns to it. A
 -- chunk is taken when those of lower phases are done: rows that change a list or a gate are phases
--- of their own. 'sending' = a worker (holder: an advisory lock of its connection) has calls of it
+-- of their own. kind 'children' covers operations that a row of the file made, at lines behind
+-- those of any file; kind 'totals' is that row again, behind its children.
+-- 'sending' = a worker (holder: an advisory lock of its connection) has calls of it
 -- under way, until deadline_at; attempt counts how often it was taken, and fences off a worker that
 -- lost it. 'waiting' = only rows whose outcome is unknown, and their followers, are left.
 CREATE TABLE chunk (
     batch_id bigint NOT NULL,
     number integer NOT NULL,
-    kind text COLLATE "C" NOT NULL CHECK (kind IN ('range', 'ordered')),
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('range', 'ordered', 'children', 'totals')),
     first_line bigint NOT NULL,
     last_line bigint NOT NULL,
     merchant_ids integer [] NOT NULL,
@@ -167,7 +169,7 @@ CREATE INDEX chunk_waiting ON chunk (batch_id) WHERE state = 'waiting';
 CREATE INDEX chunk_open ON chunk (batch_id, phase, number) WHERE state IN ('loaded', 'sending');
 
 -- What was asked for, as it was accepted. Insert only. merchant_id 0 = a rejected row whose
--- merchant could not be told; it is kept under its sender.
+-- merchant could not be told; it is kept under its sender. parent_id = the operation that made it.
 CREATE TABLE operation (
     merchant_id integer NOT NULL,
     id bigint NOT NULL,
@@ -197,6 +199,7 @@ CREATE TABLE operation (
     final boolean,
     has_secret boolean NOT NULL,
     created_at timestamptz NOT NULL,
+    parent_id bigint,
     PRIMARY KEY (merchant_id, id)
 );
 CREATE INDEX operation_reference ON operation (merchant_id, reference)
@@ -267,7 +270,8 @@ CREATE TABLE operation_subject (
 CREATE INDEX operation_subject_chunk ON operation_subject (batch_id, chunk_number);
 
 -- The amounts of a payment: the truth, in minor units of its currency. Its id is the id of the
--- operation that made it; what was asked for stands there.
+-- operation that made it; what was asked for stands there. business_day is a label; made_on is the
+-- gate's calendar day, from which holds and captures are counted.
 CREATE TABLE payment (
     merchant_id integer NOT NULL,
     id bigint NOT NULL,
@@ -278,7 +282,9 @@ CREATE TABLE payment (
         state IN (
             'pending', 'unknown', 'approved', 'declined', 'verified', 'filtered', 'challenged',
             'expired', 'transfer_pending', 'sent', 'in_collection', 'returned', 'mandate_once',
-            'mandate_open', 'mandate_running', 'mandate_ended', 'mandate_cancelled'
+            'mandate_open', 'mandate_running', 'mandate_ended', 'mandate_cancelled',
+            'recurring_active', 'recurring_paused', 'recurring_failed', 'recurring_stopped',
+            'recurring_finished'
         )
     ),
     currency text COLLATE "C" NOT NULL,
@@ -286,6 +292,7 @@ CREATE TABLE payment (
     expiry smallint,
     brand text COLLATE "C",
     business_day date NOT NULL,
+    made_on date NOT NULL,
     authorized bigint NOT NULL CHECK (authorized >= 0),
     released bigint NOT NULL DEFAULT 0 CHECK (released >= 0),
     captured bigint NOT NULL DEFAULT 0 CHECK (captured >= 0),
@@ -302,7 +309,8 @@ CREATE TABLE payment (
     refund_excess_percent smallint NOT NULL DEFAULT 0 CHECK (refund_excess_percent >= 0),
     created_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, id),
-    CONSTRAINT payment_capture_limit CHECK (captured + released + reserved_capture <= authorized),
+    -- Without what is reserved: a capture may go above the hold, and is authorized when it is done.
+    CONSTRAINT payment_capture_limit CHECK (captured + released <= authorized),
     CONSTRAINT payment_settle_limit CHECK (settled + cancelled <= captured),
     CONSTRAINT payment_refund_settle_limit CHECK (refund_settled <= refunded),
     CONSTRAINT payment_refund_limit CHECK (
@@ -488,6 +496,18 @@ CREATE TABLE listing (
 );
 CREATE INDEX listing_value ON listing (what, value);
 
+-- A document that came in the archive of a batch, such as a sales ticket; its blob is named after
+-- batch and number, and has a key of its own.
+CREATE TABLE document (
+    batch_id bigint NOT NULL,
+    number smallint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    byte_count bigint NOT NULL,
+    wrapped_key bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (batch_id, number)
+);
+
 -- How a dispute about a payment goes on. The first step of a payment opens it.
 CREATE TABLE dispute_step (
     merchant_id integer NOT NULL,
@@ -569,6 +589,28 @@ CREATE TABLE debit (
     PRIMARY KEY (merchant_id, operation_id),
     CHECK ((mandate_id IS NULL) = (sequence_type IS NULL))
 );
+CREATE INDEX debit_last ON debit (merchant_id, mandate_id)
+WHERE sequence_type IN ('OOFF', 'FNAL');
+
+-- The state of a mandate whose last debit was made: it is as before where that debit was undone,
+-- all of it, and nothing was collected.
+CREATE FUNCTION ended_mandate(merchant integer, mandate bigint) RETURNS text LANGUAGE sql STABLE
+AS $$
+    SELECT CASE
+        WHEN EXISTS (
+            SELECT 1
+            FROM debit AS d
+            INNER JOIN payment AS p ON d.merchant_id = p.merchant_id AND d.payment_id = p.id
+            WHERE
+                d.merchant_id = $1 AND d.mandate_id = $2
+                AND d.sequence_type IN ('OOFF', 'FNAL')
+                AND p.authorized > p.released + p.cancelled
+        ) THEN 'mandate_ended'
+        WHEN m.mandate_type = 'OOFF' THEN 'mandate_once'
+        ELSE 'mandate_running'
+    END
+    FROM mandate AS m WHERE m.merchant_id = $1 AND m.operation_id = $2
+$$;
 
 -- What the clock is to do with a payment: capture what was put off, or expire what nobody captured,
 -- on a day of its gate. batch_id is the system batch that does it; null = not handed over yet.
@@ -583,6 +625,92 @@ CREATE TABLE due (
     PRIMARY KEY (merchant_id, payment_id, kind, due_on)
 );
 CREATE INDEX due_open ON due (due_on) WHERE batch_id IS NULL;
+
+-- What a payer is to be charged (or paid) again and again. The recurring payment itself is a
+-- payment without amounts: its card is charged, its state says whether. The amount of a charge is
+-- amount_minor; or drawn between that and amount_to_minor; or the next of amounts. These columns
+-- never change but for the last two: next_on is the first due date that was not looked at (null =
+-- none follows), is_over tells that the clock is done with it.
+CREATE TABLE recurring (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    source_id bigint,
+    amount_minor bigint CHECK (amount_minor > 0),
+    amount_to_minor bigint CHECK (amount_to_minor >= amount_minor),
+    amounts bigint [],
+    period text COLLATE "C" NOT NULL CHECK (period IN ('day', 'week', 'month', 'year')),
+    every smallint NOT NULL CHECK (every > 0),
+    start_on date NOT NULL,
+    finish_on date,
+    finish_count smallint CHECK (finish_count > 0),
+    attempts smallint NOT NULL CHECK (attempts > 0),
+    scheme_transaction_id text COLLATE "C",
+    created_at timestamptz NOT NULL,
+    next_on date,
+    is_over boolean NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (merchant_id, payment_id),
+    CHECK ((amount_minor IS NULL) <> (amounts IS NULL))
+);
+CREATE INDEX recurring_next ON recurring (next_on) WHERE NOT is_over;
+
+-- What was changed in it: other amounts, and whether it is charged again from then (is_back).
+CREATE TABLE recurring_change (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    amount_minor bigint CHECK (amount_minor > 0),
+    amount_to_minor bigint CHECK (amount_to_minor >= amount_minor),
+    amounts bigint [],
+    is_back boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX recurring_change_payment ON recurring_change (merchant_id, payment_id);
+
+-- Who pays it: the newest row holds. Names and addresses stand here and nowhere else, so that they
+-- can be erased.
+CREATE TABLE recurring_payer (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    billing_first_name text,
+    billing_last_name text,
+    billing_address_line_1 text,
+    billing_city text,
+    billing_state text,
+    billing_postal_code text,
+    billing_country text,
+    billing_phone text,
+    email text,
+    customer_ip text,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, operation_id)
+);
+CREATE INDEX recurring_payer_payment ON recurring_payer (merchant_id, payment_id);
+
+-- A due date that is or was to be charged: once, whatever happens, that is the primary key. Its
+-- amount was drawn when the date came; terms_id is the operation that gave the amounts. key is the
+-- idempotency key of the attempt; a soft decline makes it open again, with the next attempt.
+CREATE TABLE recurring_date (
+    merchant_id integer NOT NULL,
+    recurring_id bigint NOT NULL,
+    due_on date NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    terms_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    attempt_on date NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (
+        state IN ('open', 'handed_over', 'charged', 'given_up')
+    ),
+    batch_id bigint,
+    response text COLLATE "C",
+    PRIMARY KEY (merchant_id, recurring_id, due_on),
+    CHECK (state <> 'handed_over' OR batch_id IS NOT NULL)
+);
+CREATE INDEX recurring_date_open ON recurring_date (attempt_on)
+WHERE state IN ('open', 'handed_over');
 
 -- Append-only record of acts on batches, gates, keys and the like, sealed by a hash chain.
 CREATE TABLE audit (
