@@ -113,7 +113,7 @@ def test_a_query_whose_worker_died_is_made_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("paybatch.flow.sending.flight.outward", died)
+        patch.setattr("paybatch.flow.sending.outward.Outward.send", died)
         with pytest.raises(KeyboardInterrupt):
             hand_in(engine, QUERY)
     with engine.database.transaction() as connection:

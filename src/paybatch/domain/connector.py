@@ -135,6 +135,7 @@ class Connector:
         test_values: Numbers that nobody has -> their meaning. They skip check-digit rules on gates
             in test mode, and no live gate takes them.
         settings: What a gate must tell it, such as the processor's address -> its meaning.
+        calls_per_second: How many calls its processor takes from all gates; None = no limit.
         calls_in_flight: How many calls may be under way at once.
         claim_rows: How many calls are claimed at once, so many at most are in doubt after a crash.
         timeout_seconds: How long it waits for an answer before it says ``unknown``.
@@ -152,6 +153,7 @@ class Connector:
     wants: frozenset[str] = frozenset()
     test_values: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    calls_per_second: float | None = None
     calls_in_flight: int = 1
     claim_rows: int = 2_000
     timeout_seconds: float = 30.0

@@ -33,7 +33,8 @@ SELECT merchant_id, operation_id, payment_id FROM attempt
 WHERE batch_id = %(batch_id)s AND state IN ('unknown', 'person');
 
 -- name: take_due
--- Takes tries that are to be asked about now; nobody else does so until a time.
+-- Takes tries that are to be asked about now; nobody else does so until a time. Those of a gate
+-- whose breaker is open wait for it.
 UPDATE attempt AS a SET
     state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
 FROM (
@@ -41,6 +42,12 @@ FROM (
     WHERE
         (d.state = 'unknown' OR (d.state = 'sending' AND d.chunk_number IS NULL))
         AND d.next_look_at <= %(now)s
+        AND NOT EXISTS (
+            SELECT 1 FROM breaker AS b
+            WHERE
+                b.merchant_id = d.merchant_id AND b.gate_id = d.gate_id
+                AND b.state = 'open' AND b.retry_at > %(now)s
+        )
     ORDER BY d.next_look_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

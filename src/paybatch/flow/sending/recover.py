@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch.domain.connector import LOOK_UP, Connector, Response, Result
-from paybatch.domain.few import distinct, joined
+from paybatch.domain.few import distinct
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine
 from paybatch.flow.jobs import defer_work
 from paybatch.flow.place import Place, place_of_merchants
 from paybatch.flow.sending.landing import doubt, land
+from paybatch.flow.sending.passing import metered
 from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.tallies import left, tally
 from paybatch.flow.working.replies import no_answer
@@ -85,15 +86,15 @@ def _asked(engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFram
     for gate_id in distinct(calls["gate_id"]):
         own, connector = calls.filter(pl.col("gate_id") == gate_id), place.connector(gate_id)
         if connector.look_up is None:
-            found += _sent_again(sender, connector, own)
+            found += _sent_again(engine, sender, connector, own)
             continue
-        replies = joined(list(sender.looked_up(own)))
+        replies = _looked_up(engine, sender, gate_id, own)
         absent = own.join(
             replies.filter(_is_absent()).select_seq(id="operation"), on="id", how="semi"
         )
         found.append(replies.filter(~_is_absent()))
         if not absent.is_empty() and connector.idempotent:
-            found += _sent_again(sender, connector, absent)
+            found += _sent_again(engine, sender, connector, absent)
         elif not absent.is_empty():
             found.append(_absent(engine, connector, taken, absent, replies))
     return pl.concat(found, how="diagonal")
@@ -115,13 +116,27 @@ def _is_absent() -> pl.Expr:
     return pl.col("response").eq_missing(Response.NOT_FOUND.value)
 
 
+def _looked_up(engine: Engine, sender: Sender, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
+    """Ask about calls of a gate, at its pace; those whose turn did not come were not answered."""
+    told, left = [], calls
+    for part in metered(engine, sender.place, gate_id, calls):
+        told += list(sender.looked_up(part))
+        left = left.slice(part.height)
+    told += [no_answer(left)] if not left.is_empty() else []
+    return pl.concat(told, how="diagonal")
+
+
 def _sent_again(
-    sender: Sender, connector: Connector, calls: pl.DataFrame
+    engine: Engine, sender: Sender, connector: Connector, calls: pl.DataFrame
 ) -> Iterable[pl.DataFrame]:
     """Repeat calls with their own keys, where that is safe; what was not taken stays unknown."""
     if not connector.idempotent:
         return [no_answer(calls)]
-    told = list(sender.outward(calls))
+    told, left = [], calls
+    for part in metered(engine, sender.place, int(calls["gate_id"][0]), calls):
+        told += list(sender.outward(part))
+        left = left.slice(part.height)
+    told += [no_answer(left)] if not left.is_empty() else []
     not_taken = pl.col("response").eq_missing(Response.NOT_TAKEN.value)
     unknown = pl.when(not_taken).then(pl.lit(Result.UNKNOWN.value)).otherwise("result")
     return [each.with_columns_seq(result=unknown) for each in told]
