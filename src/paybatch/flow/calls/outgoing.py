@@ -5,6 +5,7 @@ so nobody waits for the answer to another one's call.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from paybatch.flow.place import Place
 from paybatch.flow.sending.awaited import keep
 from paybatch.flow.sending.landing import deadline, land, lose, parted
 from paybatch.flow.sending.outward import Outward
+from paybatch.flow.working.details import keep_details
 from paybatch.flow.working.replies import not_taken
 from paybatch.flow.working.sender import Sender
 from paybatch.store import attempts
@@ -36,10 +38,14 @@ _UNKNOWN = (
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A call (a table of one row, prepared) that has no outcome yet, at a place."""
+    """A call (a table of one row, prepared) that has no outcome yet, at a place.
+
+    ``since`` is when it was claimed.
+    """
 
     place: Place
     call: pl.DataFrame
+    since: datetime
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,9 @@ def kept(
     now = engine.clock()
     until = deadline(now, max(place.connector(each).timeout_seconds for each in gates))
     keep(connection, place, calls, chunk_number=None, now=now, until=until)
+    keep_details(connection, place, calls, now)
     return {
-        call["id"][0]: Outgoing(place, call.drop("result"))
+        call["id"][0]: Outgoing(place, call.drop("result"), now)
         for call in calls.iter_slices(1)
         if call["result"][0] == Result.SENDING.value
     }
@@ -69,7 +76,13 @@ def kept(
 def sent(engine: Engine, outgoing: Outgoing) -> Come:
     """Send a call and wait for its reply; one that was not taken is tried again a few times."""
     call = outgoing.call
-    outward = Outward(engine, outgoing.place, is_single=True, patience_seconds=PATIENCE_SECONDS)
+    outward = Outward(
+        engine,
+        outgoing.place,
+        outgoing.since,
+        is_single=True,
+        patience_seconds=PATIENCE_SECONDS,
+    )
     told = list(outward.send(call))
     if told:
         return Come(outgoing, joined(told))

@@ -5,7 +5,8 @@ never meets a look-up: while somebody asks about a call nobody decides it, and a
 taken for lost finds, when it comes back, that the call is not its own any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from paybatch.flow.place import place_of_merchants
 from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.sending.recover import Verdicts, concluded, recover
 from paybatch.store import attempts, directory
+from paybatch.store.database import ConstraintError
 
 DECISIONS = (Result.APPROVED, Result.DECLINED, Result.FAILED)
 NOTE_MAX = 500
@@ -72,7 +74,7 @@ def decide(
         verdict_reason=pl.lit(None, pl.String), verdict=pl.lit(f"a person decided it: {note}")
     )
     key, now = (int(found["merchant_id"][0]), operation_id), engine.clock()
-    with engine.database.transaction() as connection:
+    with _kept_rules(), engine.database.transaction() as connection:
         taken = attempts.take_one(connection, key, now)
         if taken.is_empty():
             raise WrongError("It is asked about right now; look again in a few minutes.")
@@ -82,6 +84,17 @@ def decide(
         directory.record(connection, now, decision.actor, "operation.decided", subject, **detail)
     is_single = found["chunk_number"][0] is None
     return Decided(None if is_single else int(found["batch_id"][0]), approved)
+
+
+@contextmanager
+def _kept_rules() -> Iterator[None]:
+    """Tell a person when a decision cannot be, as the payment stands; nothing of it is done."""
+    try:
+        yield
+    except ConstraintError as error:
+        raise WrongError(
+            f"This cannot be settled as the payment stands now: it breaks {error.constraint}."
+        ) from error
 
 
 def _approved(decision: Decision, asked_minor: int) -> int:

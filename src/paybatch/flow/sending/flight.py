@@ -6,6 +6,7 @@ too long finds that another has it, and settles nothing.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -38,6 +39,7 @@ class Flight:
     lease: Lease
     calls: pl.DataFrame
     has_followers: bool
+    since: datetime  # when they were claimed
 
     def fly(self) -> None:
         """Send the calls and settle what comes back; leave the chunk when nothing is under way.
@@ -49,7 +51,7 @@ class Flight:
             LostError: Another worker has the chunk.
         """
         doubts, taken = 0, set[int]()
-        outward = Outward(self.work.engine, self.work.place, self._goes_on)
+        outward = Outward(self.work.engine, self.work.place, self.since, self._goes_on)
         for replies in outward.send(self.calls):
             doubts += self._land(replies)
             taken |= set(replies["operation"])

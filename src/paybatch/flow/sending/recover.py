@@ -5,12 +5,14 @@ which that is safe. One that does not know the key has not done it; if repeating
 it must have said so twice, the second time long after the call can have been on its way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
+from paybatch import registry
 from paybatch.domain.connector import LOOK_UP, Connector, Response, Result
 from paybatch.domain.few import distinct
 from paybatch.domain.lifecycle import BatchState
@@ -23,14 +25,15 @@ from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.tallies import left, tally
 from paybatch.flow.working.replies import no_answer
 from paybatch.flow.working.sender import Sender
-from paybatch.store import attempts, batches, chunks, operations
-from paybatch.store.database import Connection, Row
+from paybatch.store import attempts, batches, chunks, directory, operations
+from paybatch.store.database import Connection, ConstraintError, Row
 
 # Behind each look that told nothing: seconds, minutes, an hour, then each day for five days.
 WAITS_SECONDS = (2, 10, 60, 300, 900, 3_600, *(86_400,) * 5)
 GUARD = timedelta(minutes=5)  # nobody else asks about what was taken, as long as this
 AT_ONCE = 500
 LOOKS_MIN = 2
+ACTOR = "system:recover"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,10 @@ def recover(engine: Engine) -> int:
     while True:
         now = engine.clock()
         with engine.database.transaction() as connection:
-            taken = attempts.take_due(connection, now, until=now + GUARD, limit=AT_ONCE)
+            able = list(registry.connectors())
+            taken = attempts.take_due(
+                connection, now, until=now + GUARD, connectors=able, limit=AT_ONCE
+            )
             if not taken.is_empty():
                 doubt(connection, _as_calls(taken.filter(pl.col("was") == "sending")))
         if taken.is_empty():
@@ -162,9 +168,35 @@ def _absent(
 
 
 def conclude(engine: Engine, found: Verdicts) -> int:
-    """Settle what is known by now in a transaction; give how many calls that is."""
+    """Settle what is known by now in a transaction; give how many calls that is.
+
+    Where a call breaks a rule each is settled in its own: that one waits for a person.
+    """
+    try:
+        with engine.database.transaction() as connection:
+            return concluded(engine, connection, found)
+    except ConstraintError as error:
+        if found.taken.height == 1:
+            _give_up(engine, found.taken.row(0, named=True), error)
+            return 0
+    return sum(conclude(engine, each) for each in _singly(found))
+
+
+def _singly(found: Verdicts) -> Iterator[Verdicts]:
+    """Give verdicts one by one."""
+    for taken in found.taken.iter_slices(1):
+        one = taken["operation_id"][0]
+        calls = found.calls.filter(pl.col("id") == one)
+        yield Verdicts(found.place, taken, calls, found.replies.filter(pl.col("operation") == one))
+
+
+def _give_up(engine: Engine, row: dict[str, Any], error: ConstraintError) -> None:
+    """Let a person decide a call that cannot be settled; the audit tells why it cannot."""
     with engine.database.transaction() as connection:
-        return concluded(engine, connection, found)
+        attempts.set_next_look(connection, row, None)
+        subject, reason = f"operation:{row['operation_id']}", error.constraint
+        now = engine.clock()
+        directory.record(connection, now, ACTOR, "operation.unsettled", subject, reason=reason)
 
 
 def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> int:
@@ -190,9 +222,14 @@ def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> i
 
 
 def _next_look(place: Place, row: dict[str, object], now: datetime) -> datetime | None:
-    """Give when an unknown call is asked about again; None = a person must decide."""
-    connector = place.connector(int(str(row["gate_id"])))
-    looks = int(str(row["looks"]))
+    """Give when an unknown call is asked about again; None = a person must decide.
+
+    One whose connector is not installed here is left to a worker that has it.
+    """
+    gate_id, looks = int(str(row["gate_id"])), int(str(row["looks"]))
+    if place.gate(gate_id).connector not in registry.connectors():
+        return now
+    connector = place.connector(gate_id)
     if looks > len(WAITS_SECONDS) or (connector.look_up is None and not connector.idempotent):
         return None
     return now + timedelta(seconds=WAITS_SECONDS[looks - 1])
@@ -212,6 +249,7 @@ def _count(connection: Connection[Row], done: pl.DataFrame, counted: pl.DataFram
 
 def wake(engine: Engine, connection: Connection[Row], batch_id: int) -> None:
     """Let the chunks of a batch that wait be taken again, and the batch go on."""
+    batches.lock_batch(connection, batch_id)
     chunks.wake_chunks(connection, batch_id)
     if batches.move_batch(connection, batch_id, BatchState.RUNNING, engine.clock(), only="waiting"):
         defer_work(connection, batch_id)
