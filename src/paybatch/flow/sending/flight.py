@@ -54,10 +54,9 @@ class Flight:
             again = []
             for replies in sender.outward(calls):
                 taken = is_taken(replies)
-                again.append(replies.filter(~taken))
+                again.append(replies.filter(~taken).select_seq(id="operation"))
                 doubts += self._land(replies.filter(taken))
-            refused = pl.concat(again).select_seq(id="operation")
-            calls = calls.join(refused, on="id", how="semi", maintain_order="left")
+            calls = calls.join(pl.concat(again), on="id", how="semi", maintain_order="left")
             if calls.is_empty():
                 break
             time.sleep(pause_seconds)

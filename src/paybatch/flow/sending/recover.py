@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch.domain.connector import Connector, Response, Result
-from paybatch.domain.few import distinct, joined
+from paybatch.domain.few import distinct
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine
 from paybatch.flow.jobs import defer_work
@@ -80,7 +80,7 @@ def _asked(engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFram
         if connector.look_up is None:
             found += _sent_again(sender, connector, own)
             continue
-        replies = joined(list(sender.looked_up(own)))
+        replies = pl.concat(list(sender.looked_up(own)), how="diagonal")
         absent = own.join(
             replies.filter(_is_absent()).select_seq(id="operation"), on="id", how="semi"
         )
