@@ -101,7 +101,7 @@ def outside(processor: Processor, monkeypatch: pytest.MonkeyPatch) -> Connector:
         INLINE, inline=False, idempotent=True, send=processor.send, look_up=processor.look_up
     )
     monkeypatch.setitem(registry.connectors(), "sandbox", connector)
-    monkeypatch.setattr("paybatch.flow.sending.flight.TRIES_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("paybatch.flow.sending.outward.TRIES_SECONDS", (0.0, 0.0, 0.0))
     monkeypatch.setattr("paybatch.flow.batch.OTHERS_SECONDS", 0.0)
     return connector
 
@@ -472,7 +472,7 @@ def test_a_worker_that_lost_its_chunk_sends_nothing_again(
     def sleep(_seconds: float) -> None:
         clock.now += timedelta(hours=1)
 
-    monkeypatch.setattr("paybatch.flow.sending.flight.time.sleep", sleep)
+    monkeypatch.setattr("paybatch.flow.sending.outward.time.sleep", sleep)
     run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
     assert len(processor.calls) == 1 + len(processor.looks)
 

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from paybatch import registry
 from paybatch.domain.connector import Result
 from paybatch.flow.engine import Engine
 from paybatch.flow.sending.landing import doubt
@@ -28,7 +29,15 @@ def abandon(engine: Engine, connection: Connection[Row], batch_id: int, chunk: C
         return
     counted = lost.rename({"amount_minor": "requested_minor"})
     operations.insert_tallies(connection, batch_id, left(counted, "sending"))
-    operations.insert_tallies(connection, batch_id, came(counted, Result.UNKNOWN.value))
+    asks = pl.col("act").is_in([kind.name for kind in registry.kinds().values() if kind.asks])
+    queries, lost = counted.filter(asks), lost.filter(~asks)
+    if not queries.is_empty():  # they have no effect: they are made again
+        attempts.drop_attempts(connection, queries)
+        operations.insert_tallies(connection, batch_id, came(queries, "queued"))
+    if lost.is_empty():
+        return
+    unknown = came(counted.filter(~asks), Result.UNKNOWN.value)
+    operations.insert_tallies(connection, batch_id, unknown)
     doubt(connection, lost.with_columns_seq(payment_reference=pl.lit(None, pl.String)))
 
 
