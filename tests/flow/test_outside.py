@@ -472,6 +472,7 @@ def test_a_worker_that_lost_its_chunk_sends_nothing_again(
     def sleep(_seconds: float) -> None:
         clock.now += timedelta(hours=1)
 
+    monkeypatch.setattr("paybatch.flow.sending.outward.TRIES_SECONDS", (0.1, 0.1, 0.1))
     monkeypatch.setattr("paybatch.flow.sending.outward.time.sleep", sleep)
     run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
     assert len(processor.calls) == 1 + len(processor.looks)
@@ -494,7 +495,6 @@ def test_a_part_that_is_not_allowed_is_reversed_beside_other_replies(
 @pytest.mark.parametrize("idempotent", [True, False])
 def test_a_lost_reversal_of_a_part_is_asked_about(
     clocked: tuple[Engine, Clock],
-    place: Place,
     processor: Processor,
     outside: Connector,
     monkeypatch: pytest.MonkeyPatch,
@@ -505,7 +505,7 @@ def test_a_lost_reversal_of_a_part_is_asked_about(
     engine, clock = clocked
     header = HEADER.strip() + ",partial_approval\n"
     rows = f"sale,{2 * LOST},USD,4000000000000051,12/39,a,,not_allowed\n"
-    done = batches.run(engine, place, [(header + rows).encode()], REQUEST)
+    done = batches.run(engine, find_place(engine, "local"), [(header + rows).encode()], REQUEST)
     assert done.state == "waiting"
     clock.now += timedelta(seconds=3)
     assert recover(engine) == 1
