@@ -12,7 +12,7 @@ from datetime import timedelta
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.connector import LOOK_UP, REPLY_SCHEMA, Connector, Result
+from paybatch.domain.connector import LOOK_UP, REPLY_SCHEMA, Connector, Response, Result
 from paybatch.domain.few import chosen, distinct, has_any, joined, nulls, without
 from paybatch.domain.text import filled
 from paybatch.flow.engine import Engine
@@ -99,8 +99,9 @@ class Sender:
             own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
             connector = self.place.connector(gate_id)
             assert connector.look_up is not None
+            again = self._again if connector.idempotent else self._asked_again
             for replies in as_they_come(connector, asked(own), connector.look_up):
-                yield judged(self.place, own, whole(own, replies), self._again)
+                yield judged(self.place, own, whole(own, replies), again)
 
     def _again(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
         """Send calls that follow from replies, such as the reversal of a part."""
@@ -109,6 +110,21 @@ class Sender:
             own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
             connector = self.place.connector(gate_id)
             found += as_they_come(connector, own, connector.send)
+        return found
+
+    def _asked_again(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
+        """Ask what became of calls that followed from replies; send those that nobody knows."""
+        found: list[pl.DataFrame] = []
+        for gate_id in distinct(calls["gate_id"]):
+            own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            connector = self.place.connector(gate_id)
+            assert connector.look_up is not None
+            for replies in as_they_come(connector, own, connector.look_up):
+                is_absent = pl.col("response").eq_missing(Response.NOT_FOUND.value)
+                found.append(replies.filter(~is_absent))
+                absent = replies.filter(is_absent).select_seq("operation")
+                if not absent.is_empty():
+                    found += self._again(own.join(absent, on="operation", how="semi"))
         return found
 
     def _sent(self, calls: pl.DataFrame) -> list[pl.DataFrame]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.connector import Result, Verb
+from paybatch.domain.connector import Response, Result, Verb
 from paybatch.domain.few import distinct, has_any, joined
 from paybatch.domain.reasons import Reason
 from paybatch.domain.text import filled
@@ -19,6 +19,7 @@ from paybatch.flow.place import Place
 Send = Callable[[pl.DataFrame], list[pl.DataFrame]]
 
 _APPROVED, _DECLINED = pl.lit(Result.APPROVED.value), pl.lit(Result.DECLINED.value)
+_UNKNOWN, _NOBODY = pl.lit(Result.UNKNOWN.value), pl.lit(value=False)
 _ROLLS_OFF = (
     "the processor approved a part only and the row allows none; this brand takes no reversal: "
     "the hold of the part rolls off by itself"
@@ -115,31 +116,44 @@ def _reversed(place: Place, parts: pl.DataFrame, send: Send) -> pl.DataFrame:
     voids = parts.filter(pl.col("gate_id").is_in(able)).with_columns_seq(
         amount_minor="part",
         verb=pl.lit(Verb.VOID.value),
-        key=filled("{}-1-reversal", "operation"),
+        key=pl.concat_str("key", pl.lit("-reversal")),
+        payment_key="key",
         cvv=pl.lit(None, pl.String),
         payment_id="operation",
         payment_number_id="number_id",
     )
+    is_open = (pl.col("result") == Result.UNKNOWN.value) | pl.col("response").eq_missing(
+        Response.NOT_TAKEN.value
+    )
     answers = [
-        each.filter(pl.col("result") == Result.APPROVED.value).select_seq(
-            "operation", undone="approved_minor"
+        each.select_seq(
+            "operation",
+            undone=pl.when(pl.col("result") == Result.APPROVED.value).then("approved_minor"),
+            is_open=is_open,
         )
         for each in (send(voids) if able else [])
     ]
-    undone = pl.lit(0)
+    undone, in_doubt = pl.lit(0), pl.lit(value=False)
     if answers:
         parts = parts.join(joined(answers), on="operation", how="left", maintain_order="left")
-        undone = pl.col("undone").fill_null(0)
-    return _verdicts(parts, pl.col("part") - undone, pl.lit(Reason.PARTIAL_NOT_ALLOWED.sentence))
+        undone, in_doubt = pl.col("undone").fill_null(0), pl.col("is_open").fill_null(value=False)
+    sentence = pl.lit(Reason.PARTIAL_NOT_ALLOWED.sentence)
+    return _verdicts(parts, pl.col("part") - undone, sentence, in_doubt)
 
 
-def _verdicts(parts: pl.DataFrame, rest: pl.Expr, message: pl.Expr) -> pl.DataFrame:
-    """Give the verdicts on parts of which ``rest`` stands; nothing = the row is declined."""
+def _verdicts(
+    parts: pl.DataFrame, rest: pl.Expr, message: pl.Expr, in_doubt: pl.Expr = _NOBODY
+) -> pl.DataFrame:
+    """Give the verdicts on parts of which ``rest`` stands; nothing = the row is declined.
+
+    A row whose reversal is ``in_doubt`` is unknown: it is asked about, and reversed again.
+    """
     is_gone = rest == 0
+    known = pl.when(is_gone).then(_DECLINED).otherwise(_APPROVED)
     return parts.select_seq(
         "operation",
-        judged_result=pl.when(is_gone).then(_DECLINED).otherwise(_APPROVED),
-        judged_minor=rest.cast(pl.Int64),
+        judged_result=pl.when(in_doubt).then(_UNKNOWN).otherwise(known),
+        judged_minor=pl.when(in_doubt).then(0).otherwise(rest).cast(pl.Int64),
         verdict_reason=pl.when(is_gone).then(pl.lit(Reason.PARTIAL_NOT_ALLOWED.value)),
         verdict=pl.when(is_gone).then(message).otherwise(pl.lit(_STANDS)),
     )
