@@ -81,6 +81,8 @@ class Outward:
         part_rows = max(2 * self.place.connector(gate_id).calls_in_flight, PART_ROWS_MIN)
         tries, until = 0, time.monotonic() + (self.patience_seconds or 0)
         while not rest.is_empty():
+            if self.engine.stopping.is_set() and not self.is_single:
+                return
             turn = self._turn(gate_id, min(rest.height, part_rows))
             if turn.shut is not None:
                 self.breaker = turn.shut
