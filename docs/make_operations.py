@@ -91,17 +91,27 @@ def _undone(kind: Kind) -> str:
 def _asked(kind: Kind) -> str:
     if isinstance(kind.gate_effect, Expand):
         return f"what each `{kind.gate_effect.kind}` asks"
-    if kind.verb is None:
+    if _stands(kind):
+        return _as_for(kind)
+    if kind.needs is None:
         return "".join(f"{verb}, where it can" for verb in kind.verbs) or "nothing"
-    return kind.verb.value
+    return kind.needs.value
+
+
+def _stands(kind: Kind) -> bool:
+    """Tell whether a kind is nothing by itself: it is always done as another one."""
+    return bool(kind.stands_for(Capabilities())) and kind.makes is None
+
+
+def _as_for(kind: Kind) -> str:
+    return "as for " + " or ".join(f"`{name}`" for name in kind.stands_for(Capabilities()))
 
 
 def _statuses(kind: Kind) -> str:
     """Name the statuses of a usual gate, and what a capability changes of them."""
     usual = kind.statuses(Capabilities())
-    others = kind.stands_for(Capabilities())
-    if others:
-        return "as for " + " or ".join(f"`{name}`" for name in others)
+    if _stands(kind):
+        return _as_for(kind)
     if not usual:
         return "-"
     told = ", ".join(sorted(usual))
@@ -119,6 +129,10 @@ def _statuses(kind: Kind) -> str:
 
 
 def _changes(kind: Kind) -> Iterator[str]:
+    if _stands(kind):
+        yield _as_for(kind)
+    elif kind.stands_for(Capabilities()):
+        yield f"{_as_for(kind)}, where its own values say so; else"
     if kind.makes is not None:
         made = " and ".join(f"`{name}`" for name in kind.makes.amounts)
         yield f"a new one with {made}"
@@ -136,6 +150,8 @@ def _changes(kind: Kind) -> Iterator[str]:
 
 
 def _transfers(kind: Kind) -> Iterator[str]:
+    if _stands(kind):
+        yield _as_for(kind)
     for each in kind.transfers:
         yield f"{each.debit} <- {each.credit}"
     if isinstance(kind.gate_effect, CloseDay):
@@ -147,7 +163,7 @@ def _transfers(kind: Kind) -> Iterator[str]:
 
 def _columns(kind: Kind) -> str:
     required = kind.required | ({"payment"} if kind.subject is Subject.PAYMENT else frozenset())
-    own = [field.name for field in kind.fields if field.name not in _COMMON]
+    own = [field.name for field in kind.fields if field.name not in _COMMON - required]
     named = [name for name in own if not name.startswith(("billing_", "shipping_"))]
     told = [f"**`{name}`**" if name in required else f"`{name}`" for name in named]
     if len(named) < len(own):

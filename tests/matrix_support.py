@@ -54,6 +54,18 @@ REFUND = {"kind": "refund", "amount_minor": "300"}
 CHARGEBACK = {"kind": "chargeback"}
 RETURN = {"kind": "debit_return", "return_code": "R01"}
 BACK_IN_PART = {**CHARGEBACK, "amount_minor": "400"}
+LATER_DEBIT = {**BANK_SALE, "kind": "direct_debit", "collect_on": "2026-12-15"}
+MANDATE = {
+    "kind": "mandate",
+    "currency": "USD",
+    "iban": "DE89370400440532013000",
+    "creditor_id": "DE98ZZZ09999999999",
+    "mandate_type": "RCUR",
+    "signed_on": "2026-11-01",
+}
+ONCE = {**MANDATE, "mandate_type": "OOFF"}
+# It makes a payment of its own; "its" stands for the name of the one that it acts on.
+COLLECT = {"kind": "direct_debit", "payment": "its", "amount_minor": "100", "currency": "USD"}
 # The state before (the payment's status and, in brackets, what else is true of it) -> the
 # operations that lead there.
 STATES: dict[str, tuple[Cells, ...]] = {
@@ -90,7 +102,18 @@ STATES: dict[str, tuple[Cells, ...]] = {
     "transfer_pending": (TRANSFER,),
     "transfer_pending(out)": ({**TRANSFER, "transfer_direction": "out"},),
     "sent": (TRANSFER, {"kind": "mark_sent"}),
+    "expired": (HOLD, {"kind": "expire"}),
+    "in_collection": (LATER_DEBIT,),
+    "mandate_once": (ONCE,),
+    "mandate_open": (MANDATE,),
+    "mandate_running": (MANDATE, {**COLLECT, "sequence_type": "FRST"}),
+    "mandate_ended": (ONCE, {**COLLECT, "sequence_type": "OOFF"}),
+    "mandate_cancelled": (MANDATE, {"kind": "mandate_cancel"}),
+    "pending": ({**SALE, **DECLINES},),
+    "unknown": ({**SALE, **DECLINES},),
 }
+# No operation at an inline connector leaves a payment so: the tables are told.
+BY_TABLE = ("pending", "unknown")
 # Where a kind does several things, each is a line of its own.
 ALSO: dict[str, Mapping[str, Cells]] = {"adjust": {"up": {}, "down": {"direction": "down"}}}
 OWN = ("payment", "reference", "amount_minor", "currency")
@@ -109,6 +132,10 @@ _PAYMENTS = """
 SELECT o.reference, p.* FROM payment AS p
 JOIN operation AS o ON o.merchant_id = p.merchant_id AND o.id = p.id
 WHERE p.merchant_id = %(merchant_id)s
+"""
+_STATE = """
+UPDATE payment AS p SET state = %(state)s FROM operation AS o
+WHERE o.merchant_id = p.merchant_id AND o.id = p.id AND o.reference = %(name)s
 """
 _IDS = """
 SELECT id FROM operation WHERE merchant_id = %(merchant_id)s AND reference = ANY(%(names)s)
@@ -133,7 +160,8 @@ def actions() -> dict[str, tuple[Kind, Cells]]:
     found: dict[str, tuple[Kind, Cells]] = {}
     kinds = [each for each in registry.kinds().values() if each.subject is not Subject.NEW_PAYMENT]
     for kind in sorted(kinds, key=lambda each: (each.waits_for_all, each.name)):
-        sample = next((each for each in kind.samples if "payment" in each), None)
+        may = {} if kind.subject is Subject.PAYMENT_OR_MEANS else None
+        sample = next((each for each in kind.samples if "payment" in each), may)
         if sample is None:
             continue
         cells = {name: value for name, value in sample.items() if name not in OWN}
@@ -213,10 +241,17 @@ class Gate:
             for (state, _), done in zip(rows, self.run(row for _, row in rows), strict=True):
                 if done.state == "rejected" and done.reason != "number_listed":
                     refused[state] = str(done.reason)
+        self._put([(state, name_of(state, label)) for state in BY_TABLE for label in labels])
         known = self.payments()
         status = {s: str(known[name_of(s, labels[0])]["status"]) for s in STATES}
         other = {s: f"it is {is_now}" for s, is_now in status.items() if is_now != status_of(s)}
         return other | refused
+
+    def _put(self, wanted: list[tuple[str, str]]) -> None:
+        """Give payments their states: (state, reference)."""
+        with self.engine.database.transaction() as connection:
+            for state, name in wanted:
+                connection.execute(_STATE, {"state": state, "name": name})
 
     def _settle(self, names: list[str]) -> None:
         wanted = {"names": names, "merchant_id": self.place.merchant_id}
@@ -236,7 +271,7 @@ def status_of(state: str) -> str:
 
 
 def _addressed(row: Cells, name: str) -> Cells:
-    makes = registry.kinds()[row["kind"]].makes
+    makes = registry.kinds()[row["kind"]].makes and "payment" not in row
     return {**row, "reference" if makes else "payment": name}
 
 

@@ -57,7 +57,7 @@ def unknown(
     call: Call, text: str, code: str = "", response: Response = Response.NO_ANSWER
 ) -> Reply:
     """Reply that a call may have had an effect."""
-    rest = (None, None, None, None, None)
+    rest = (None, None, None, None, None, None)
     return (call["operation"], Result.UNKNOWN, 0, response, code, text, *rest)
 
 
@@ -69,7 +69,7 @@ def no_effect(
     retry_after_seconds: int | None = None,
 ) -> Reply:
     """Reply that a call had no effect."""
-    rest = (None, None, None, None, retry_after_seconds)
+    rest = (None, None, None, None, None, retry_after_seconds)
     return (call["operation"], Result.FAILED, 0, response, code, text, *rest)
 
 

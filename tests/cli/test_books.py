@@ -105,3 +105,47 @@ def test_a_broken_law_ends_with_1(
     assert "The books are broken." in done.err
     assert said in done.err
     assert "Every law holds." not in done.out
+
+
+FACTS = (
+    "kind,amount_minor,currency,card_number,card_expiry,reference,payment,comment,arn,reason_code,"
+    "due_on,document,stage\n"
+    "sale,1000,USD,4111111111111111,12/39,first,,,,,,,\n"
+    "comment,,,,,,first,the payer called,,,,,\n"
+    "retrieval,,,,,,first,,,30,,ticket-1.pdf,\n"
+    "chargeback_info,,,,,,first,,,,2026-12-15,,inquiry\n"
+    "chargeback,400,USD,,,,first,not received,A1,10.4,,,\n"
+    "acknowledge,,,,,,first,,,,,,\n"
+    "scoring,,,,,,first,,,,,,\n"
+    "blacklist,,,,,,first,,,,,,\n"
+)
+
+
+def test_a_payment_s_facts_are_shown(cli: Cli, file: File) -> None:
+    cli("run", file(FACTS))
+    told = cli("payment", "show", "first", "--json").json["facts"]
+    assert [(each["fact"], each["name"]) for each in told] == [
+        ("note", "comment"),
+        ("dispute", "retrieval"),
+        ("note", "document"),
+        ("dispute", "inquiry"),
+        ("dispute", "chargeback"),
+        ("note", "acknowledged"),
+        ("score", "low"),
+        ("listing", "listed"),
+    ]
+    assert told[0]["text"] == "the payer called"
+    assert told[4]["detail"] == {
+        "dispute": "1",
+        "amount_minor": 400,
+        "currency": "USD",
+        "arn": "A1",
+        "reason_code": "10.4",
+    }
+    assert all(each["operation"].startswith("op_") for each in told)
+    shown = cli("payment", "show", "first").out
+    for words in (
+        *("the payer called", "ticket-1.pdf", "amount 4.00 USD, arn A1", "due on 2026-12-15"),
+        *("reason code 10.4", "dispute 1", "score 5", "what number, level merchant"),
+    ):
+        assert words in shown

@@ -73,7 +73,7 @@ def test_what_payments_would_refuse_is_foreseen_within_one_file(cli: Cli, file: 
     found = cli("check", file(CHAIN), "--json").json
     assert [(each["line"], each["reason"]) for each in found["refused"]] == [
         (5, "status_not_allowed"),
-        (6, "reference_unknown"),
+        (6, "payment_unknown"),
     ]
     totals = {(each["state"], each["kind"]): each for each in found["totals"]}
     assert totals["queued", "authorize"]["requested_minor"] == 1000

@@ -104,6 +104,6 @@ def test_statuses_are_those_of_payments_with_a_known_outcome(
     statuses = kind.statuses(gate)
     if kind.subject is Subject.NEW_PAYMENT or (kind.stands_for(gate) and not kind.makes):
         assert not statuses
-    elif kind.verb is not None:
+    elif kind.needs is not None:
         assert statuses
         assert not statuses & {Status.UNKNOWN, Status.PENDING}

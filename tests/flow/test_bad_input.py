@@ -194,7 +194,7 @@ NATIVE_CASES = [
     case(
         "payment reference",
         {**BARE, "kind": "refund", "payment": "never-made"},
-        ("reference_unknown", "payment", "never-made"),
+        ("payment_unknown", "payment", "never-made"),
     ),
     case(
         "no payment",
@@ -495,7 +495,7 @@ def test_failed_rows_of_a_result_can_be_sent_again(engine: Engine, place: Place)
     second = run(engine, place, again(result, {"amount_minor": "700"}))[1]
     assert second.columns == result.columns, "an old result is replaced by the new one"
     assert second["outcome"].to_list() == [*["approved"] * 3, *["rejected"] * 2]
-    assert second["reason"].to_list() == [*[None] * 3, "means_missing", "reference_unknown"]
+    assert second["reason"].to_list() == [*[None] * 3, "means_missing", "payment_unknown"]
     kept = ["reference", "card_number", "account_number", "routing_number", "card_expiry"]
     assert second.select(kept).equals(failed.select(kept))
 

@@ -66,7 +66,7 @@ def test_a_key_is_done_once_and_gives_the_first_answer(
 def test_a_key_of_a_rejected_call_is_free_again(engine: Engine, place: Place) -> None:
     caller = Caller(engine, place)
     refund = {"kind": "refund", "payment": "one", "amount_minor": "400", "idempotency_key": "k"}
-    assert caller.call(refund)["reason"] == "reference_unknown"
+    assert caller.call(refund)["reason"] == "payment_unknown"
     caller.call({**SALE, "reference": "one"})
     above = caller.call({**refund, "amount_minor": "1001"})
     assert (above["state"], above["reason"]) == ("rejected", "amount_above_left")

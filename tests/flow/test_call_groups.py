@@ -198,7 +198,7 @@ def test_a_held_payment_holds_up_its_own_calls_only(
             calls = together(pool, caller, refund("free"), refund("one", 30), SALE, refund("none"))
             free, sale, none = told([calls[0], *calls[2:]])
             assert (free["state"], sale["state"]) == ("approved", "approved")
-            assert none["reason"] == "reference_unknown"
+            assert none["reason"] == "payment_unknown"
         assert told([two])[0]["state"] == "approved"
         assert not one.done()
         assert not calls[1].done()

@@ -139,7 +139,7 @@ def test_business_days(engine: Engine, place: Place) -> None:
     [
         ({}, "nothing_open"),
         ({"gate": "", "processor": "nobody"}, "processor_unknown"),
-        ({"payments": "x"}, "reference_unknown"),
+        ({"payments": "x"}, "payment_unknown"),
         ({"payments": "twice"}, "reference_ambiguous"),
         ({"payments": "elsewhere"}, "gate_differs"),
         ({"differences": "elsewhere=1"}, "gate_differs"),

@@ -54,7 +54,7 @@ def test_a_file_may_hold_nothing_but_order_ids(engine: Engine, place: Place, kin
     result = run(engine, place, file, kind=kind)
     assert result.columns[:2] == ["order_id", "result_status"]
     assert result["result_status"].to_list() == ["approved", "approved", "error"]
-    assert result["result_reason"].to_list() == [None, None, "reference_unknown"]
+    assert result["result_reason"].to_list() == [None, None, "payment_unknown"]
     assert result["paynet-order-id"][1] == theirs[0]
     assert amounts(engine, place, "a")["status"] == "voided"
     assert laws_hold(engine)
@@ -183,3 +183,37 @@ def test_the_fewest_columns_of_a_filebatch_file_are_not_taken_for_ours() -> None
     header = next(csv.reader(io.StringIO("transaction_type,amount,order_id,email_address")))
     assert choose_dialect(header, None).name == "filebatch"
     assert choose_dialect(["order_id", "amount"], None).name == "connpay"
+
+
+def test_cards_are_mapped_by_orders_and_by_themselves(engine: Engine, place: Place) -> None:
+    made = run(engine, place, NATIVE + f"sale,a,1000,USD,{CARD},,\n")
+    reference = made["card_number"][0]
+    file = "identifier_type,identifier,order_id,card-ref-id,credit-card-number,card-expiry\n"
+    file += "email,ada@example.com,a,,,\n"
+    file += f"phone,+44 20 7946 0018,,{reference},,\n"
+    file += "handle,ada,,,5555555555554444,11/39\n"
+    result = run(engine, place, file, kind="Add Card Mappings")
+    assert result["result_status"].to_list() == ["approved"] * 3, str(result["result_message"])
+    paid = "client_orderid,identifier_type,identifier,amount,currency\n"
+    paid += "m1,email,ADA@example.com,1.00,USD\nm2,handle,ada,1.00,USD\n"
+    assert run(engine, place, paid, kind="sale")["result_status"].to_list() == ["approved"] * 2
+    assert [amounts(engine, place, name)["brand"] for name in ("m1", "m2")] == [
+        "visa",
+        "mastercard",
+    ]
+
+
+@pytest.mark.parametrize("word", ["Close Day For Selected Gates", "close_day"])
+@pytest.mark.parametrize("column", ["processor_id", "endpoint_id"])
+def test_days_are_closed_by_gate_and_by_processor(
+    engine: Engine, place: Place, word: str, column: str
+) -> None:
+    sales(engine, place, "a,,")
+    file = f"{column},sale_count,request_id\nsandbox,1,day-7\n"
+    wrong = run(engine, place, file.replace("1,day-7", "2,day-6"), kind=word)
+    assert wrong["result_reason"].to_list() == ["totals_differ"]
+    assert run(engine, place, file, kind=word)["result_status"].to_list() == ["approved"]
+    assert amounts(engine, place, "a")["status"] == "settled"
+    again = run(engine, place, file, kind=word, again=True)
+    assert again["result_outcome"].to_list() == ["replayed"]
+    assert laws_hold(engine)

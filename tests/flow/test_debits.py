@@ -224,7 +224,7 @@ def test_what_is_no_mandate(
         ({"payment": "m"}, "value_missing"),
         ({"payment": "m", "sequence_type": "FIRST"}, "choice_unknown"),
         ({"payment": "m", "sequence_type": "FRST", **ACH}, "subject_several"),
-        ({"payment": "nothing", "sequence_type": "FRST"}, "reference_unknown"),
+        ({"payment": "nothing", "sequence_type": "FRST"}, "payment_unknown"),
         ({"payment": "s", "sequence_type": "FRST"}, "status_not_allowed"),
         ({"payment": "m", "sequence_type": "FRST", "amount_minor": ""}, "amount_missing"),
         ({"payment": "m", "sequence_type": "FRST", "amount_minor": "0"}, "amount_zero"),

@@ -97,14 +97,14 @@ def test_a_reference_means_earlier_lines_only(
     ]
     result = run(with_settings(chunk_rows=chunk_rows), place, rows)
     assert outcomes(result) == [
-        "reference_unknown",
+        "payment_unknown",
         "approved",
         "approved",
         "approved",
         "approved",
         "approved",
         "reference_ambiguous",
-        "reference_unknown",
+        "payment_unknown",
     ]
 
 

@@ -10,6 +10,7 @@ from paybatch import registry
 from paybatch.domain.line_items import is_well_formed
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
+from paybatch.flow.payments import find_payments, view_payment
 from paybatch.flow.place import Place
 from tests_support import laws_hold, run
 
@@ -160,7 +161,8 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[pl.DataFrame]:
         calls.append(table)
         yield from sandbox.send(table)
 
-    wants = sandbox.wants | {"initiator", "instalment_number", "order_date", "line_items"}
+    own = {"initiator", "instalment_number", "order_date", "line_items", "scheme_transaction_id"}
+    wants = sandbox.wants | own
     told = replace(sandbox, wants=wants, send=send)
     monkeypatch.setitem(registry.connectors(), "sandbox", told)
     return calls
@@ -201,3 +203,43 @@ def test_a_voice_approval_forces_the_authorization(
     result = run(engine, place, file_of([row]))
     assert (result["outcome"].item(), result["approval_code"].item()) == ("approved", "VOICE1")
     assert laws_hold(engine)
+
+
+FIRST = sale(reference="first", initiator="customer", pattern="recurring")
+LATER = {"amount_minor": "10", "currency": "USD", "payment": "first", "initiator": "merchant"}
+LATER |= {"pattern": "recurring"}
+
+
+@pytest.mark.parametrize("way", ["one file", "files", "calls"])
+@pytest.mark.parametrize("kind", ["rebill", "duplicate"])
+def test_later_payments_of_a_series_take_the_id_of_the_first(
+    engine: Engine, place: Place, heard: list[pl.DataFrame], kind: str, way: str
+) -> None:
+    given = {**LATER, "kind": kind, "scheme_transaction_id": "OWN1"}
+    by_payer = {**LATER, "kind": kind, "initiator": "customer"}
+    rows = [FIRST, {**LATER, "kind": kind}, given, by_payer]
+    if way == "calls":
+        caller = Caller(engine, place)
+        ids = [caller.call(each)["scheme_transaction_id"] for each in rows]
+    else:
+        files = [rows] if way == "one file" else [[each] for each in rows]
+        results = [run(engine, place, file_of(each), again=True) for each in files]
+        ids = [each for one in results for each in one["result_scheme_transaction_id"]]
+    assert len(set(ids)) == 4, "each payment has an id of its own"
+    sent = pl.concat([each.select("operation", "scheme_transaction_id") for each in heard])
+    assert sent.sort("operation")["scheme_transaction_id"].to_list() == [None, ids[0], "OWN1", None]
+    (key,) = find_payments(engine, [place.merchant_id], "first")
+    assert view_payment(engine, key).values["scheme_transaction_id"] == ids[0]
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize("kind", ["rebill", "duplicate"])
+def test_a_series_that_has_no_id_is_refused(engine: Engine, place: Place, kind: str) -> None:
+    result = run(engine, place, file_of([sale(reference="first"), {**LATER, "kind": kind}]))
+    assert result["reason"].to_list() == [None, "scheme_id_missing"]
+    assert "column scheme_transaction_id: " in result["message"][1]
+    wrong = [{**LATER, "kind": kind, "pattern": ""}, {**LATER, "kind": kind, "pattern": "weekly"}]
+    result = run(engine, place, file_of(wrong))
+    assert result["reason"].to_list() == ["pattern_missing", "choice_unknown"]
+    plain = run(engine, place, "kind,payment,amount_minor\n" + f"{kind},first,5\n")
+    assert "result_scheme_transaction_id" not in plain.columns

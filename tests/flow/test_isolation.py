@@ -4,8 +4,11 @@ import polars as pl
 import pytest
 
 from conftest import gate_values
+from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
+from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import Place, find_place
+from paybatch.flow.preview import preview
 from paybatch.flow.wallet import add_customer
 from paybatch.store import directory
 from tests_support import laws_hold, run
@@ -52,7 +55,7 @@ def test_what_another_merchant_has_looks_unknown(
     card, payment = ours["card_number"][0], ours["result_payment"][0]
     cases = {
         f"refund,1,,,,,,,{payment},\n": "payment_unknown",
-        "refund,1,,,,,,,ours,\n": "reference_unknown",
+        "refund,1,,,,,,,ours,\n": "payment_unknown",
         f"sale,1,,,{card},,,,,\n": "card_reference_unknown",
         "sale,1,,,,ada,,,,\n": "customer_unknown",
         "refund,1,,,,,,,ours,demo\n": "merchant_unknown",
@@ -96,7 +99,7 @@ def test_one_sender_may_act_for_several(
         "sale,1,,,,ada,,,,\n": None,
         "sale,1,,,,ada,,,,other\n": "customer_unknown",
         f"sale,1,,,{ours['card_number'][0]},,,,,other\n": "card_reference_unknown",
-        "refund,1,,,,,,,ours,other\n": "reference_unknown",
+        "refund,1,,,,,,,ours,other\n": "payment_unknown",
         "refund,1,,,,,,,ours,demo\n": None,
     }
     assert run(engine, both, HEADER + "".join(rows))["reason"].to_list() == list(rows.values())
@@ -105,3 +108,24 @@ def test_one_sender_may_act_for_several(
     same += [f"refund,{amount},,,,,,,same,{name}\n" for amount, name in ((5, "other"), (6, "demo"))]
     assert run(engine, both, HEADER + "".join(same))["outcome"].to_list() == ["approved"] * 4
     assert refunded(engine)[-2:] == [("demo", 6), ("other", 5)]
+
+
+def test_a_foreign_id_and_a_made_up_one_get_the_same_answer(
+    engine: Engine, ours: pl.DataFrame, theirs: Place
+) -> None:
+    foreign = str(ours["result_payment"][0])
+    made_up = foreign[:-3] + ("aaa" if not foreign.endswith("aaa") else "bbb")
+    told: set[tuple[str, str]] = set()
+    caller = Caller(engine, theirs)
+    for name in (foreign, made_up, "ours"):
+        text = HEADER + f"refund,1,,,,,,,{name},\nvoid,,,,,,,,{name},\nrefund,1,,,,,,,{name},\n"
+        result = run(engine, theirs, text)
+        found = [*result.select("reason", "message").rows()]
+        seen = preview(engine, theirs, [text.encode()], Request(file_name="seen.csv", again=True))
+        found += [(each["reason"], each["message"]) for each in seen.refused]
+        answer = caller.call({"kind": "refund", "payment": name, "amount_minor": "1"})
+        found.append((answer["reason"], answer["message"]))
+        assert len(found) == 7
+        told |= {(reason, message.replace(name, "ID")) for reason, message in found}
+    sentence = "column payment is ID: the merchant has no payment of this id or reference"
+    assert told == {("payment_unknown", sentence)}

@@ -165,12 +165,8 @@ class Model:
     def named(self, reference: str, batch: int) -> tuple[Payment | None, str | None]:
         """Find what a reference means, for a row of this batch."""
         here = [p for p in self.payments if p.reference == reference and p.batch == batch]
-        earlier = [
-            p
-            for p in self.payments
-            if p.reference == reference and p.batch < batch and p.state != "declined"
-        ]
-        found = here or earlier
+        earlier = [p for p in self.payments if p.reference == reference and p.batch < batch]
+        found = here or [p for p in earlier if p.state != "declined"] or earlier
         rejected = self.rejected.get((batch, reference), 0)
         if rejected and not here:
             return None, "reference_rejected"
@@ -178,7 +174,7 @@ class Model:
             return None, "reference_rejected"
         if len(found) == 1:
             return found[0], None
-        return None, "reference_ambiguous" if found else "reference_unknown"
+        return None, "reference_ambiguous" if found else "payment_unknown"
 
     def make(self, step: Step, batch: int, line: int) -> Expected:
         """Take a row that makes a payment: its outcome, reason, and the payment's status."""
@@ -441,7 +437,7 @@ class Trial:
             fit = [n for n in places if (p := self.made[n]) and self.model.lets(step.kind, p)]
             places = fit or places
         elif not step.target:
-            return None, "nothing", "reference_unknown"
+            return None, "nothing", "payment_unknown"
         place = places[step.target % len(places)]
         payment, name = self.made[place], self.seen[place].reference
         if step.by_id and payment is not None and payment.batch < batch:

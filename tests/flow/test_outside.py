@@ -42,9 +42,11 @@ class Processor:
     looks: list[str] = field(default_factory=list)
     refusals: int = 2
     is_mute: bool = False
+    schema: pl.Schema | None = None
 
     def send(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Answer each call, but for those whose amount is a fault."""
+        self.schema = calls.schema
         for call in calls.iter_rows(named=True):
             self.calls.append(call["key"])
             amount = call["amount_minor"]
@@ -62,13 +64,15 @@ class Processor:
 
     def _done(self, call: dict[str, Any]) -> pl.DataFrame:
         if call["key"] not in self.effects:
-            (reply,) = INLINE.send(pl.DataFrame([call], infer_schema_length=None))
+            one = pl.DataFrame([call], schema=self.schema)
+            (reply,) = INLINE.send(one)
             self.replies[call["key"]] = reply.row(0, named=True)
             self.effects[call["key"]] = (call["verb"], call["amount_minor"])
         return pl.DataFrame([self.replies[call["key"]]], schema=REPLY_SCHEMA)
 
     def look_up(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Tell what became of keys."""
+        self.schema = calls.schema
         for call in calls.iter_rows(named=True):
             self.looks.append(call["key"])
             if self.is_mute:
@@ -352,3 +356,123 @@ def test_a_call_whose_process_died_is_looked_up(
     assert recover(engine) == 1
     assert states(engine) == {"approved": 1}
     assert laws_hold(engine)
+
+
+MARKS = (
+    "kind,reference,payment,amount_minor,currency,card_number,card_expiry,alert_id,alert_outcome,"
+    "arn,initiator,pattern\n"
+)
+PAYER = {"card_number": "4111111111111111", "card_expiry": "12/39", "currency": "USD"}
+SALE = {"kind": "sale", "reference": "p", "amount_minor": "100", **PAYER}
+SALE |= {"initiator": "customer", "pattern": "recurring"}
+ALERT = {"kind": "alert_update", "payment": "p", "alert_id": "EA-1", "alert_outcome": "stopped"}
+
+
+def run_marks(engine: Engine, *rows: dict[str, str]) -> str:
+    """Run rows as a file; give the state of its batch."""
+    names = MARKS.strip().split(",")
+    lines = [",".join(row.get(name, "") for name in names) for row in rows]
+    text = MARKS + "\n".join(lines) + "\n"
+    request = Request(file_name="marks.csv", dialect="native", again=True)
+    return batches.run(engine, find_place(engine, "local"), [text.encode()], request).state
+
+
+@pytest.mark.usefixtures("outside")
+def test_marks_are_sent_once(engine: Engine, processor: Processor) -> None:
+    listed = {"kind": "blacklist", "payment": "p"}
+    by_card = {"kind": "blacklist", "card_number": "5555555555554444"}
+    taken = {"kind": "chargeback", "payment": "p", "amount_minor": "40", "arn": "A1"}
+    won = {"kind": "chargeback_reversal", "payment": "p", "arn": "A2"}
+    assert run_marks(engine, SALE, ALERT, ALERT, taken, won, listed, by_card) == "completed"
+    assert states(engine) == {"approved": 5, "rejected": 2}
+    assert run_marks(engine, ALERT) == "completed"
+    verbs = Counter(verb for verb, _ in processor.effects.values())
+    assert verbs == {"sale": 1, "alert": 1, "blacklist": 2}
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_an_alert_without_answer_is_not_sent_again(
+    clocked: tuple[Engine, Clock],
+    processor: Processor,
+) -> None:
+    engine = clocked[0]
+    run_marks(engine, SALE)
+    processor.is_mute = True
+    run_marks(engine, ALERT)
+    run_marks(engine, ALERT)
+    verbs = Counter(verb for verb, _ in processor.effects.values())
+    assert verbs["alert"] == 1
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_later_payment_of_a_series_is_sent_with_its_id(engine: Engine) -> None:
+    later = {"kind": "rebill", "payment": "p", "amount_minor": "10", "currency": "USD"}
+    later |= {"initiator": "merchant", "pattern": "recurring"}
+    assert run_marks(engine, SALE, later) == "completed"
+    assert run_marks(engine, later) == "completed"
+    assert states(engine) == {"approved": 3}
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_rows_behind_an_unknown_one_wait_while_the_others_go_on(
+    clocked: tuple[Engine, Clock], processor: Processor
+) -> None:
+    """The chunk is taken again for the capture; that must not end it."""
+    engine, clock = clocked
+    rows = f"sale,{LOST},USD,{CARD},a,\nrefund,10,USD,,,,a\nauthorize,50,USD,{CARD},b,\n"
+    done = run(engine, rows + "capture,50,USD,,,,b\n")
+    assert (done.state, states(engine)) == ("waiting", {"approved": 2})
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert states(engine) == {"approved": 4}
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_batch_is_not_complete_while_a_row_without_followers_is_unknown(
+    clocked: tuple[Engine, Clock],
+) -> None:
+    engine, _ = clocked
+    rows = f"refund,{LOST},USD,,,,old\nauthorize,50,USD,{CARD},b,\ncapture,50,USD,,,,b\n"
+    assert run(engine, f"sale,900,USD,{CARD},old,\n").state == "completed"
+    assert run(engine, "refund,1,USD,,,,old\n" + rows).state == "waiting"
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("kind", ["capture", "void"])
+def test_what_the_gate_decides_of_a_call_holds_when_it_becomes_known_later(
+    clocked: tuple[Engine, Clock], processor: Processor, kind: str
+) -> None:
+    """At a gate with one capture for each payment every capture is final."""
+    engine, clock = clocked
+    with engine.database.transaction() as connection:
+        connection.execute("UPDATE gate SET capabilities = '{\"several_captures\": false}'")
+    assert run(engine, f"authorize,900,USD,{CARD},a,\n").state == "completed"
+    done = run(engine, f"{kind},{LOST},USD,,,,a\n")
+    assert done.state == "waiting"
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    with engine.database.transaction() as connection:
+        found = connection.execute("SELECT captured, released FROM payment").fetchall()
+    assert found == [(LOST, 900 - LOST) if kind == "capture" else (0, LOST)]
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_worker_that_lost_its_chunk_sends_nothing_again(
+    clocked: tuple[Engine, Clock], processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others ask what became of the call by then, and may take it for never sent."""
+    engine, clock = clocked
+
+    def waited(*_: object) -> bool:
+        clock.now += timedelta(hours=1)
+        return True
+
+    monkeypatch.setattr("paybatch.flow.sending.outward.Outward._waited", waited)
+    run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
+    assert len(processor.calls) == 1 + len(processor.looks)

@@ -132,7 +132,7 @@ NONE = {"amount_minor": ""}
         ({**CARD, "card_number": "4111111111111112"}, "number_check_digit"),
         ({**CARD, "payment": "p"}, "subject_several"),
         ({"card_reference": "card_nobody"}, "card_reference_unknown"),
-        ({"payment": "nobody"}, "reference_unknown"),
+        ({"payment": "nobody"}, "payment_unknown"),
         ({"payment": "bank"}, "card_needed"),
         ({"payment": "declined"}, "status_not_allowed"),
         ({"payment": "transfer"}, "means_missing"),
@@ -479,4 +479,4 @@ def test_a_recurring_payment_of_another_merchant_looks_unknown(
         directory.add_merchant(connection, "other", "Other", "theirs")
         directory.add_gate(connection, gate_values("g", merchant="other"))
     result = done(engine, find_place(engine, "theirs"), update(action="stop"), charge())
-    assert set(result["reason"]) == {"reference_unknown"}
+    assert set(result["reason"]) == {"payment_unknown"}

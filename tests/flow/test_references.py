@@ -150,7 +150,7 @@ def test_test_and_live_do_not_share_references(engine: Engine, both: Place) -> N
         refund("only-test", gate="live"),
         refund("o-1", gate="live-too"),
     ]
-    no = "reference_unknown"
+    no = "payment_unknown"
     assert reasons(engine, both, rows) == [*["approved"] * 4, no, no, "gate_differs"]
     assert refunded(engine)["o-1"] == [12, 3]
     caller = Caller(engine, both)
@@ -163,7 +163,7 @@ def test_test_and_live_do_not_share_references(engine: Engine, both: Place) -> N
     assert reasons(engine, live, [refund("o-1", 2), refund("only-test", 2)]) == ["approved"] * 2
     assert refunded(engine)["o-1"] == [13, 7]
     unknown = caller.call({**call, "payment": "only-test", "gate": "live"})
-    assert unknown["reason"] == "reference_unknown"
+    assert unknown["reason"] == "payment_unknown"
 
 
 def test_lines_of_one_file_are_told_apart_by_mode_too(engine: Engine, both: Place) -> None:
@@ -250,3 +250,31 @@ def test_many_rows_of_a_reference_are_resolved_in_linear_time(
         run(engine, place, file_of(rows))
         preview(engine, place, [file_of(rows).encode()], Request(file_name="many.csv"))
     assert seconds[1] < max(seconds[0], 0.05) * 10 * 2
+
+
+def test_a_declined_payment_is_found_where_there_is_no_other(engine: Engine, place: Place) -> None:
+    header = "kind,reference,payment,amount_minor,currency,card_number,card_expiry,comment\n"
+    declines = "sale,{},,100,USD,4000000000000002,12/39,\n"
+    good = "sale,{},,100,USD,4111111111111111,12/39,\n"
+
+    def reasons(*rows: str) -> list[str | None]:
+        return run(engine, place, header + "".join(rows), again=True)["reason"].to_list()
+
+    assert reasons(declines.format("d"), declines.format("g"), declines.format("t")) == [None] * 3
+    assert reasons(good.format("g"), declines.format("t")) == [None] * 2
+    again = "duplicate,{0}-2,{0},40,USD,,,\n"
+    comment = "comment,,{},,,,,hello\n"
+    rows = [comment.format(name) for name in "dgt"] + [again.format("d"), "refund,,d,1,USD,,,\n"]
+    met = [None, None, "reference_ambiguous", None, "status_not_allowed"]
+    assert reasons(*rows) == met
+    assert reasons("refund,,g,1,USD,,,\n") == [None], "the good one is meant"
+    caller = Caller(engine, place)
+    said = [
+        caller.call({"kind": "comment", "payment": name, "comment": "hello"})["reason"]
+        for name in "dgt"
+    ]
+    assert said == met[:3]
+    text = (header + "".join(rows)).encode()
+    found = preview(engine, place, [text], Request(file_name="seen.csv", again=True)).refused
+    refused = [(each["line"], each["reason"]) for each in found]
+    assert refused == [(4, "reference_ambiguous"), (6, "status_not_allowed")]

@@ -63,7 +63,7 @@ def test_the_new_payment_is_the_rows_merchants(engine: Engine, several: Place) -
         again("a", "demo", reference="b", merchant="second"),
         *(row("refund", payment="b", merchant="second"), again("b", "second", reference="c")),
     ]
-    assert told(engine, several, *rows) == ["approved", "approved", "reference_unknown"]
+    assert told(engine, several, *rows) == ["approved", "approved", "payment_unknown"]
     assert told(engine, several, again("b", "second", reference="c")) == ["approved"]
     old, new, third = (made_by(engine, several, name) for name in "abc")
     assert [each["merchant"] for each in (old, new, third)] == ["demo", "second", "demo"]
@@ -100,13 +100,13 @@ def test_an_id_gives_the_row_no_merchant(engine: Engine, several: Place) -> None
     [
         ("a", "third", {}, "merchant_unknown"),
         ("a", "nobody", {}, "merchant_unknown"),
-        ("z", "demo", {}, "reference_unknown"),
+        ("z", "demo", {}, "payment_unknown"),
         ("twice", "demo", {}, "reference_ambiguous"),
         ("", "demo", {}, "value_missing"),
         ("", "", {}, "value_missing"),
         ("bill", "demo", {}, "means_missing"),
         ("mandate", "demo", {}, "mandate_needed"),
-        ("a", "demo", {"gate": "live"}, "reference_unknown"),
+        ("a", "demo", {"gate": "live"}, "payment_unknown"),
         ("a", "demo", {"amount_minor": ""}, "amount_missing"),
         ("a", "demo", {"currency": "EUR"}, "currency_not_at_gate"),
     ],

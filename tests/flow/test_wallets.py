@@ -1,5 +1,7 @@
 """Wallets and identifiers: what is enrolled or mapped pays later; the same again is refused."""
 
+from collections.abc import Callable
+
 import polars as pl
 import pytest
 
@@ -124,7 +126,7 @@ def test_an_earlier_payment_s_card_again(engine: Engine, place: Place) -> None:
         ({**ADA, **CARD, "card_expiry": "12/20"}, "expiry_past"),
         ({**ADA, **CARD, "card_number": "4111111111111112"}, "number_check_digit"),
         ({**ADA, "card_reference": "card_x"}, "card_reference_unknown"),
-        ({**ADA, "payment": "nothing"}, "reference_unknown"),
+        ({**ADA, "payment": "nothing"}, "payment_unknown"),
         ({**ADA, "payment": "bank"}, "card_needed"),
         ({**ADA, "payment": "transfer"}, "means_missing"),
         ({"customer": "a b", **CARD}, "value_malformed"),
@@ -223,3 +225,47 @@ def test_identifiers_that_look_like_card_numbers_stay_two(engine: Engine, place:
         kept = connection.execute("SELECT cells FROM row_text UNION ALL SELECT name FROM card_name")
         told = " ".join(str(cell) for (cell,) in kept)
     assert all(number not in told for number in numbers)
+
+
+@pytest.mark.parametrize("policy", ["valid-rows", "all-or-none"])
+@pytest.mark.parametrize("chunk_rows", [1, 3, 50_000])
+def test_what_is_newest_follows_the_lines(
+    place: Place, with_settings: Callable[..., Engine], chunk_rows: int, policy: str
+) -> None:
+    """Whether a row names its card by a payment of the file, an older one, or by its number."""
+    engine = with_settings(chunk_rows=chunk_rows, threads=2)
+    done(engine, place, pay("sale", "old", **CARD))
+    third = {"card_number": "4000000000000051", "card_expiry": "10/39"}
+    phones = [
+        {"identifier_type": "phone", "identifier": f"+44 20 7946 001{each}"} for each in range(4)
+    ]
+    rows = [
+        pay("sale", "own", **CARD),
+        *(row("card_mapping", payment=each, **phones[0]) for each in ("own", "old")),
+        row("card_mapping", **phones[0], **OTHER),
+        row("card_mapping", **phones[1], **OTHER),
+        *(row("card_mapping", payment=each, **phones[1]) for each in ("old", "own")),
+        row("card_mapping", payment="own", **phones[2]),
+        row("card_mapping", **phones[2], **OTHER),
+        row("card_mapping", **phones[3], **OTHER),
+        row("card_mapping", payment="own", **phones[3]),
+        row("wallet_enroll", **ADA, payment="own"),
+        row("wallet_enroll", **ADA, **OTHER),
+        row("wallet_enroll", **ADA, **third),
+        row("wallet_enroll", customer="bob", **third),
+        row("wallet_enroll", customer="bob", payment="own"),
+        row("wallet_enroll", customer="bob", **OTHER),
+    ]
+    text = "\n".join([COLUMNS, *rows, ""])
+    result = run(engine, place, text, policy=policy)
+    assert result["outcome"].to_list() == ["approved"] * len(rows)
+    done(engine, place, *(pay("sale", f"s{each}", **phones[each]) for each in range(4)))
+    brands = [
+        view_payment(engine, find_payments(engine, [place.merchant_id], f"s{each}")[0]).values
+        for each in range(4)
+    ]
+    assert [each["brand"] for each in brands] == ["mastercard", "visa", "mastercard", "visa"]
+    tails = {
+        name: [mask[-4:] for _, mask in wallet(engine, place, name)] for name in ("ada", "bob")
+    }
+    assert tails == {"ada": ["1111", "4444", "0051"], "bob": ["0051", "1111", "4444"]}

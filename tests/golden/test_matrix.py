@@ -30,8 +30,9 @@ def cells(gate: Gate, labels: list[str], states: list[str]) -> dict[tuple[str, s
             **known[label][1],
             "kind": known[label][0].name,
             "payment": ids[name_of(state, label)],
+            **({"alert_id": f"EA-{number}"} if "alert_id" in known[label][1] else {}),
         }
-        for label, state in asked
+        for number, (label, state) in enumerate(asked)
     ]
     ended = dict(zip(asked, gate.run(rows), strict=True))
     after = gate.payments()

@@ -24,6 +24,10 @@ OPERATIONS = {
     "message": "what was said",
 }  # fmt: skip
 
+FACTS = {
+    "created_at": "when (UTC)", "fact": "what", "name": "which", "told": "details",
+}  # fmt: skip
+
 
 @app.callback()
 def _group() -> None:
@@ -38,7 +42,10 @@ def show(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show a payment: its amounts, its status and everything that was done to it.
+    """Show a payment: its amounts, its status, everything that was done to it, and its facts.
+
+    Facts are comments, marks and documents, the steps of its disputes with their ids, scores,
+    listings, notices, and what is due.
 
     Several payments may have one reference: then they are listed, and the exit code is 1.
     """
@@ -114,7 +121,10 @@ def _list(engine: Engine, views: list[PaymentView], *, as_json: bool) -> None:
 def _object(engine: Engine, view: PaymentView) -> dict[str, Any]:
     """Give a payment for programs; amounts are in minor units."""
     values = view.values
-    named = ("merchant", "gate", "reference", "currency", "brand", "masked", "business_day")
+    named = (
+        *("merchant", "gate", "reference", "currency", "brand", "masked", "business_day"),
+        "scheme_transaction_id",
+    )
     return {
         "id": _name(engine, values["id"], PAYMENT),
         "state": values["status"],
@@ -127,6 +137,7 @@ def _object(engine: Engine, view: PaymentView) -> dict[str, Any]:
         "amounts": {name: values[name] for name in AMOUNTS},
         "details": view.details,
         "operations": [_operation(engine, each) for each in view.operations],
+        "facts": [_fact(engine, each) for each in view.facts],
     }
 
 
@@ -137,6 +148,21 @@ def _operation(engine: Engine, row: dict[str, Any]) -> dict[str, Any]:
         made_by = {"parent": _name(engine, parent, OPERATION), "line": line_of(parent)}
         rest = {**rest, **made_by}
     return {"id": name, "batch": batch_name(engine, row["batch_id"]), **rest}
+
+
+def _fact(engine: Engine, row: dict[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in row.items() if name != "operation_id"}
+    return {**rest, "operation": _name(engine, row["operation_id"], OPERATION)}
+
+
+def _told(fact: dict[str, Any]) -> str | None:
+    """Give what a fact tells beside its name: its values, and its words."""
+    values = dict(fact["detail"])
+    if (minor := values.pop("amount_minor", None)) is not None:
+        values = {"amount": f"{amount(minor, values['currency'])} {values['currency']}", **values}
+    values.pop("currency", None)
+    named = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+    return "; ".join(filter(None, (named, fact["text"]))) or None
 
 
 def _said(operation: dict[str, Any]) -> str | None:
@@ -160,6 +186,7 @@ def _show(engine: Engine, view: PaymentView) -> None:
             "Means": " ".join(filter(None, (told["brand"], told["masked"]))) or None,
             "Made (UTC)": told["created_at"],
             "Business day": told["business_day"],
+            "Scheme's transaction id": told["scheme_transaction_id"],
             **{name.replace("_", " ").capitalize(): text for name, text in view.details.items()},
         }
     )
@@ -179,3 +206,6 @@ def _show(engine: Engine, view: PaymentView) -> None:
         for each in told["operations"]
     ]
     show_table("\nOperations", rows, OPERATIONS)
+    if told["facts"]:
+        facts = [{**each, "told": _told(each)} for each in told["facts"]]
+        show_table("\nFacts", facts, FACTS)

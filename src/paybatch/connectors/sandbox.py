@@ -10,10 +10,12 @@ attempt of a recurring payment's due date has insufficient funds; 40000000000003
 recurring charges are answered "stop recurring". Scores: ...0127 95, ...0135 50, others 5.
 CVV: 200, 201, 301 (American Express 2000, 2011, 3011) answer N, U, S; every other M.
 Billing postal code: 20000 answers N, 20001 U; every other Y.
-ACH routing: 000000000 declines; 000000001 and 000000002 approve (and are returned later).
+ACH routing: 000000000 declines; 000000001 and 000000002 approve, for trials of a return, which is
+sent as a row (`debit_return`): the sandbox keeps no state, and so returns nothing by itself.
 Amounts that end in 50200 decline; 50201 do not honor; 50202 insufficient funds; 50203 exceeds
 limit; 50204 invalid transaction; 50220 invalid amount; 50400 is an error of the processor.
 
+A payment that names the pattern of a series gets a scheme transaction id.
 A voice approval code approves whatever would decline, and is answered as the approval's code.
 
 Source: 123checkout, test data; the amounts are our own.
@@ -42,9 +44,9 @@ _NOT_AGAIN = "4000000000000358"
 _SCORES = {"4000000000000127": 95, "4000000000000135": 50}
 _SCORE_OF_OTHERS = 5
 _ROUTING = {
-    "000000000": "decline",
-    "000000001": "approve, returned later",
-    "000000002": "approve, late return",
+    "000000000": "declined",
+    "000000001": "approved; send a debit_return by hand, as a bank would in days",
+    "000000002": "approved; send a debit_return by hand, as a bank would in weeks",
 }
 _AMOUNTS: dict[int, Response] = {
     50200: Response.DECLINED,
@@ -74,6 +76,7 @@ _CODES: dict[str, tuple[str, str]] = {
 _AMOUNT_ENDS = 100_000
 _CVV = {"200": "N", "201": "U", "301": "S", "2000": "N", "2011": "U", "3011": "S"}
 _POSTAL_CODES = {"20000": "N", "20001": "U"}
+_IN_SERIES = ["sale", "authorize", "verify"]
 _IS_LIVE = pl.col("mode") == "live"
 
 
@@ -145,6 +148,9 @@ def _answer() -> list[pl.Expr]:
         .alias("avs_result"),
         _answered("cvv", _CVV, "M").alias("cvv_result"),
         pl.when(pl.col("verb") == "score").then(_score()).alias("score"),
+        pl.when(approved & pl.col("pattern").is_not_null() & pl.col("verb").is_in(_IN_SERIES))
+        .then(pl.lit("SIM") + pl.col("operation").cast(pl.String).str.tail(9).str.zfill(9))
+        .alias("scheme_transaction_id"),
     ]
 
 
@@ -171,13 +177,14 @@ def _approval() -> list[pl.Expr]:
         .then(pl.lit(_SCORE_OF_OTHERS))
         .cast(pl.Int32)
         .alias("score"),
+        pl.lit(None, pl.String).alias("scheme_transaction_id"),
     ]
 
 
 def _triggers_nothing(calls: pl.DataFrame) -> bool:
     named = (
         *("test_value", "payment_test_value", "bank_code", "billing_postal_code", "cvv"),
-        "voice_approval_code",
+        *("voice_approval_code", "pattern"),
     )
     if any(calls[name].count() for name in named):
         return False
@@ -200,7 +207,7 @@ CONNECTOR = Connector(
     verbs=frozenset(Verb),
     wants=frozenset({"attempt", "billing_postal_code", "pattern", "voice_approval_code"}),
     test_values={
-        **{number: response.value for number, response in _CARDS.items()},
+        **{number: f"declined: {response.value}" for number, response in _CARDS.items()},
         **_ROUTING,
         _REFUNDS_DECLINE: "approves, its refunds decline",
         _HALF: "approves half of the amount",
@@ -208,6 +215,19 @@ CONNECTOR = Connector(
         _SECOND_TIME: "approves, but not the first attempt of a recurring charge",
         _NOT_AGAIN: "approves, but stops recurring charges",
         **{number: f"scores {score}" for number, score in _SCORES.items()},
+    },
+    triggers={
+        "amount_minor, its last five digits": {
+            str(amount): f"declined: {response.value}" for amount, response in _AMOUNTS.items()
+        },
+        "card_cvv": {cvv: f"CVV result {result}; all others M" for cvv, result in _CVV.items()},
+        "billing_postal_code": {
+            code: f"AVS result {result}; all others Y" for code, result in _POSTAL_CODES.items()
+        },
+        "voice_approval_code": {
+            "any": "approves whatever would decline, and is answered as the approval code"
+        },
+        "pattern": {"any": "an approval has a scheme transaction id"},
     },
     send=_send,
 )

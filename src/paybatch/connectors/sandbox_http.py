@@ -120,7 +120,8 @@ def _answered(call: Call, came: Came) -> Reply:
         return no_effect(call, Response.DUPLICATE, told.text, told.code)
     result = Result.APPROVED if told.status == "approved" else Result.DECLINED
     response = _RESPONSES.get(told.code, Response.DECLINED)
-    how = (told.code, told.text, told.approval_code, told.avs, told.cvv, told.score, None)
+    said = (told.code, told.text, told.approval_code)
+    how = (*said, told.avs, told.cvv, told.score, None, None)
     return (call["operation"], result, told.approved_minor, response, *how)
 
 

@@ -9,8 +9,11 @@ that is left is meant. Amounts are major units with a dot and all the currency's
 
 ConnPay publishes the operations, not the layouts of their files; the columns are inferred from its
 API and screens, and ours to decide. Sales name their means by ``card-ref-id``; ``card-expiry``
-(MM/YY) goes with ``credit-card-number``. ``endpoint_id`` is the gate. ``status`` is kept with the
-row and given back, and nothing follows from it: a dispute goes on by its ``stage``.
+(MM/YY) goes with ``credit-card-number``. ``endpoint_id`` is the gate. A file that closes days names
+it or a ``processor_id``, with control totals (``sale_count``, ``sale_minor``, ``refund_count``,
+``refund_minor``) and a ``request_id`` (the same one is done once). Card mappings name the card by
+an order or by itself. ``status`` is kept with the row and given back, and nothing follows from it:
+a dispute goes on by its ``stage``, and ``dispute_id`` or ``arn`` names it.
 
 Of recurring payments ConnPay publishes card, payer and amounts (``rp_card_type``, ``amount-from``
 ...); when they are due and end is ours to name. ``order_id`` is then the order whose card is
@@ -39,6 +42,7 @@ _COLUMNS = {
     "order_id": "payment",
     "client_orderid": "reference",
     "endpoint_id": "gate",
+    "processor_id": "processor",
     "merchant_login": "merchant",
     "amount": "amount",
     "currency": "currency",
@@ -83,6 +87,14 @@ _COLUMNS = {
     "zip-code": "billing_postal_code",
     "country": "billing_country",
     "phone": "billing_phone",
+    "identifier_type": "identifier_type",
+    "identifier": "identifier",
+    "dispute_id": "dispute",
+    "sale_count": "expected_sale_count",
+    "sale_minor": "expected_sale_minor",
+    "refund_count": "expected_refund_count",
+    "refund_minor": "expected_refund_minor",
+    "request_id": "idempotency_key",
 }
 
 _KINDS = {
@@ -116,6 +128,9 @@ _KINDS = {
     "update_recurring_payments": "recurring_update",
     "process_recurring_payments": "recurring_charge",
     "process_recurring_payment": "recurring_charge",
+    "add_card_mappings": "card_mapping",
+    "close_day": "close_day",
+    "close_day_for_selected_gates": "close_day",
 }
 _OURS = {kind: kind for kind in (*_KINDS.values(), "unblacklist", "transfer_create")}
 
@@ -195,7 +210,7 @@ _SAMPLES = (
     _on("order-2", "chargeback_info", stage="inquiry", due_on="2026-12-15"),
     _on("order-2", "chargeback_reversal", comment="won"),
     _on("order-3", "retrieval", reason_code="30", document="ticket-3.pdf"),
-    _on("order-3", "alert_update", alert_id="EA-77", alert_outcome="stopped"),
+    _on("order-3", "alert_update", alert_id="EA-78", alert_outcome="stopped"),
     _on("order-3", "fraud", comment="the holder denies it"),
     _on("order-3", "scoring"),
     _on("order-3", "resend_callback"),
@@ -204,7 +219,17 @@ _SAMPLES = (
     _on("order-5", "void"),
     _on("order-6", "mark_sent", bank_reference="F7-2211"),
     _on("order-6", "mark_received"),
+    _on("order-1", "card_mapping", identifier_type="phone", identifier="+44 20 7946 0018"),
+    {
+        "kind": "card_mapping",
+        "identifier_type": "email",
+        "identifier": "ada@example.com",
+        "card_number": "5555555555554444",
+        "card_expiry": "12/39",
+    },
     _on("order-3", "blacklist", comment="see the fraud mark"),
+    _on("order-3", "unblacklist", comment="a mistake"),
+    {"kind": "close_day", "processor": "sandbox", "idempotency_key": "day-1"},
 )
 
 DIALECT = Dialect(
@@ -213,7 +238,7 @@ DIALECT = Dialect(
     source="ConnPay manager manual, Batch operations; the columns are ours",
     columns=_COLUMNS | dict.fromkeys(_RESULT, ""),
     required=frozenset(),
-    marks=frozenset({"order_id", "client_orderid", "endpoint_id", "card-ref-id"}),
+    marks=frozenset({"order_id", "client_orderid", "endpoint_id", "processor_id", "card-ref-id"}),
     words={"kind": _KINDS | {name: name for name in _OURS if name not in _KINDS}},
     id_shape="base32_20",
     quote_all=False,

@@ -29,13 +29,23 @@ _RESULT = {
     "processor_code": pl.col("processor_code"),
     "approval_code": pl.col("approval_code"),
 }
+# Only beside columns of a series: who knows none of them is spared it.
+_SCHEME_ID = "result_scheme_transaction_id"
+_SERIES = frozenset({"initiator", "pattern", "scheme_transaction_id"})
 _NUMBERS = {"card_number": "card_", "account_number": "bank_", "iban": "bank_"}
 _NAMED = ("customer", "identifier")
 
 
 def _given(request: Sequence[str]) -> list[str]:
     """Give the request's own columns, without those of an earlier result."""
-    return [name for name in request if name not in _RESULT]
+    return [name for name in request if name not in _RESULT and name != _SCHEME_ID]
+
+
+def _told(request: Sequence[str]) -> dict[str, pl.Expr]:
+    """Give the columns behind the request's own."""
+    if _SERIES.isdisjoint(request):
+        return _RESULT
+    return {**_RESULT, _SCHEME_ID: pl.col("scheme_transaction_id")}
 
 
 def _number(name: str, request: Sequence[str]) -> pl.Expr:
@@ -57,19 +67,20 @@ def _result(rows: pl.DataFrame, request: Sequence[str]) -> pl.DataFrame:
         (_number(name, request) if name in _NUMBERS else cell(name)).alias(name)
         for name in _given(request)
     ]
-    return rows.select_seq(*kept, *(value.alias(name) for name, value in _RESULT.items()))
+    told = _told(request)
+    return rows.select_seq(*kept, *(value.alias(name) for name, value in told.items()))
 
 
 DIALECT = Dialect(
     name="native",
     title="paybatch's own CSV",
     source="this project: docs and `paybatch sample native`",
-    columns=dict.fromkeys(_RESULT, ""),
+    columns=dict.fromkeys((*_RESULT, _SCHEME_ID), ""),
     has_our_columns=True,
     required=frozenset(),
     marks=frozenset({"kind", "amount_minor", "card_number", "payment"}),
     id_shape="native",
     quote_all=False,
     result=_result,
-    result_columns=lambda request: [*_given(request), *_RESULT],
+    result_columns=lambda request: [*_given(request), *_told(request)],
 )

@@ -17,9 +17,10 @@ sales), ``sale_count``, ``refund_count`` and ``refund_minor``, all Int64, and no
 
 Replies: ``operation`` Int64, ``result`` (see `Result`), ``approved_minor`` Int64, ``response``
 (see `Response`), ``processor_code``, ``processor_text``, ``approval_code``, ``avs_result``,
-``cvv_result``, ``score`` Int32, ``retry_after_seconds`` Int32. A connector may leave out the last
-two. Every call has exactly one, and no approval is of more than was asked for; replies that say
-otherwise are refused as a whole, and nothing of them is stored.
+``cvv_result``, ``score`` Int32, ``scheme_transaction_id`` (the card scheme's id of the payment,
+which later payments of its series name), ``retry_after_seconds`` Int32. A connector may leave out
+the last three. Every call has exactly one, and no approval is of more than was asked for; replies
+that say otherwise are refused as a whole, and nothing of them is stored.
 
 A call whose time was over is answered ``unknown``, by the connector itself, and so is every call
 that may have had an effect: the connection ended, the answer was an error or not about our key
@@ -53,6 +54,8 @@ class Verb(StrEnum):
     SCORE = "score"  # how risky a card is, 0 to 100
     CLOSE_DAY = "close_day"  # end the day of a gate, with its totals in one currency
     ALERT = "alert"  # tell the alert service what became of an alert
+    BLACKLIST = "blacklist"  # put a card, an address or a BIN on the list of a fraud system
+    UNBLACKLIST = "unblacklist"  # take it off
 
 
 LOOK_UP = "look_up"  # in place of a verb: by us, never told to a connector as one
@@ -113,8 +116,10 @@ REPLY_SCHEMA = pl.Schema(
         "avs_result": pl.String,
         "cvv_result": pl.String,
         "score": pl.Int32,
+        "scheme_transaction_id": pl.String,
     }
 )
+MAY_LACK = ("score", "scheme_transaction_id")  # of a table of replies
 OPTIONAL = pl.Schema({"retry_after_seconds": pl.Int32})  # columns that a reply may have beside
 
 Send = Callable[[pl.DataFrame], Iterator[pl.DataFrame]]
@@ -134,6 +139,7 @@ class Connector:
         wants: Details of the row that it is given, by field name (``billing_postal_code``).
         test_values: Numbers that nobody has -> their meaning. They skip check-digit rules on gates
             in test mode, and no live gate takes them.
+        triggers: What else makes it answer otherwise in test mode: column -> value -> meaning.
         settings: What a gate must tell it, such as the processor's address -> its meaning.
         calls_per_second: How many calls its processor takes from all gates; None = no limit.
         calls_in_flight: How many calls may be under way at once.
@@ -152,6 +158,7 @@ class Connector:
     verbs: frozenset[Verb]
     wants: frozenset[str] = frozenset()
     test_values: Mapping[str, str] = field(default_factory=dict)
+    triggers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     calls_per_second: float | None = None
     calls_in_flight: int = 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from paybatch.domain import banks
+from paybatch.domain import banks, networks
 from paybatch.domain.reasons import Reason
 
 ColumnRule = Callable[[pl.Expr], pl.Expr]
@@ -256,7 +256,6 @@ BIN = FieldType(
     faults=((Reason.VALUE_MALFORMED, _unlike(r"^[0-9]{6}$")),),
 )
 
-_IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 # The form only; whether every part is in its range is for the network to say.
 IP_ADDRESS = FieldType(
     name="ip address",
@@ -267,6 +266,7 @@ IP_ADDRESS = FieldType(
             _unlike(r"^(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:.]{2,45})$"),
         ),
     ),
+    read=networks.canonical,
 )
 
 EMAIL = FieldType(

@@ -9,6 +9,7 @@ Sources: Commerce Web Services InterchangeData, Level2Data and LineItemDetail; S
 
 import polars as pl
 
+from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.kind import Fault
 from paybatch.domain.reasons import Reason
 
@@ -25,7 +26,8 @@ _IS_LATER = _BY_MERCHANT & (
 )
 _DUTY = pl.col("duty_minor").cast(pl.Int64, strict=False)
 
-SERIES_FAULTS = (
+_NO_SCHEME_ID = _IS_LATER & pl.col("scheme_transaction_id").is_null()
+CHAINED_FAULTS = (
     Fault(
         Reason.INSTALMENT_PAIR,
         "instalment_number",
@@ -44,12 +46,11 @@ SERIES_FAULTS = (
         _BY_MERCHANT & _PATTERN.is_null(),
         about=("initiator",),
     ),
-    Fault(
-        Reason.SCHEME_ID_MISSING,
-        "scheme_transaction_id",
-        _IS_LATER & pl.col("scheme_transaction_id").is_null(),
-        about=("initiator",),
-    ),
+)
+# A payment from an earlier one has that one's id, which is known only then: `no_scheme_id`.
+SERIES_FAULTS = (
+    *CHAINED_FAULTS,
+    Fault(Reason.SCHEME_ID_MISSING, "scheme_transaction_id", _NO_SCHEME_ID, about=("initiator",)),
 )
 PURCHASE_FAULTS = (
     Fault(
@@ -80,3 +81,8 @@ _VOICE_FAULT = Fault(
     about=("voice_approval_code",),
 )
 FAULTS = (*SERIES_FAULTS, *PURCHASE_FAULTS, _VOICE_FAULT)
+
+
+def no_scheme_id(_: Capabilities) -> tuple[Fault, ...]:
+    """Give the refusal of rows of a series that have no scheme's id, nor has their source."""
+    return (Fault(Reason.SCHEME_ID_MISSING, "scheme_transaction_id", _NO_SCHEME_ID),)

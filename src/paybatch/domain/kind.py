@@ -13,6 +13,7 @@ import polars as pl
 
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
+from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import (
     ChangeMeans,
     ChangePayment,
@@ -105,6 +106,8 @@ class Kind:
         title: The name for people.
         group: Under which heading help lists it.
         verb: What is asked of the connector; None = nothing leaves the house.
+        if_able: Whether only those connectors are asked that have the verb; with others it is done
+            with us alone.
         subject: What it acts on.
         fields: The columns it takes.
         required: Names of those that must have a value.
@@ -130,10 +133,14 @@ class Kind:
         stands_for: Kinds that it acts as, each with the test of the payment that chooses it (the
             first that holds). Rules, verb, effects and transfers are theirs; facts that the kind
             declares itself are kept beside theirs.
+        in_dispute: How it takes part in the disputes of its payment, if it does: its effects find
+            the dispute's id in ``dispute``.
         allows_more: Whether an approval of it may allow what was refused before (of the same kind).
         waits_for_all: Whether earlier lines of its file end before it, and later ones wait.
         continues: Whether it goes on with the series of the payment that it acts on: where its row
             gives no scheme's id of the first payment it carries that one's.
+        keeps_lines: Whether also those of its rows that follow each other take effect in line
+            order, because the newest decides; only of one that waits for all.
         transfers: What an approval moves in the ledger.
         tells: What the result says of an approved row (its message).
         opposite: The kind that undoes it, if any; of a batch, row by row.
@@ -151,6 +158,7 @@ class Kind:
     title: str
     group: str
     verb: Verb | None
+    if_able: bool = False
     subject: Subject
     fields: tuple[Field, ...]
     required: frozenset[str] = frozenset()
@@ -170,9 +178,11 @@ class Kind:
     forced: pl.Expr | None = None
     reads: tuple[Field, ...] = ()
     stands_for: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
+    in_dispute: InDispute | None = None
     allows_more: bool = False
     waits_for_all: bool = False
     continues: bool = False
+    keeps_lines: bool = False
     transfers: tuple[Transfer, ...] = ()
     tells: pl.Expr | None = None
     opposite: str | None
@@ -218,6 +228,11 @@ class Kind:
         """The effect by which it changes gates or all that is open there, if it does."""
         mine = (each for each in self.effects if isinstance(each, CloseDay | UnlockGate | Expand))
         return next(mine, None)
+
+    @property
+    def needs(self) -> Verb | None:
+        """What a connector must be able to do for it."""
+        return None if self.if_able else self.verb
 
     @property
     def verbs(self) -> frozenset[Verb]:

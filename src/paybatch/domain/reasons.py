@@ -186,8 +186,8 @@ class Reason(StrEnum):
     IP_LISTED = "ip_listed", "the IP address is on a list of those that are not served"
 
     # The subject
-    PAYMENT_UNKNOWN = "payment_unknown", "the merchant has no such payment"
-    REFERENCE_UNKNOWN = "reference_unknown", "no payment has this reference"
+    # One for ids and references: so nobody learns that an id is another merchant's.
+    PAYMENT_UNKNOWN = "payment_unknown", "the merchant has no payment of this id or reference"
     REFERENCE_REJECTED = (
         "reference_rejected",
         "the row above that was to make the payment of this reference is rejected",
@@ -199,6 +199,19 @@ class Reason(StrEnum):
     SEQUENCE_NOT_ALLOWED = (
         "sequence_not_allowed",
         "a mandate for one debit takes OOFF; one for several FRST first, then RCUR, FNAL as last",
+    )
+    DISPUTE_UNKNOWN = (
+        "dispute_unknown",
+        "the payment has no such dispute; `paybatch payment show` lists what it has",
+    )
+    DISPUTE_DIFFERS = "dispute_differs", "the dispute has another ARN"
+    DISPUTE_AMBIGUOUS = (
+        "dispute_ambiguous",
+        "the payment has several disputes: name one by its id or its ARN",
+    )
+    ALERT_ANSWERED = (
+        "alert_answered",
+        "the alert service was told this of the alert before; it is told once",
     )
     CARD_HELD = "card_held", "the customer's wallet has this card already"
     WALLET_FULL = "wallet_full", "a wallet has at most 99 means"

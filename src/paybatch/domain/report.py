@@ -30,6 +30,7 @@ REPORT_COLUMNS: dict[str, pl.DataType] = {
     "approval_code": pl.String(),
     "avs_result": pl.String(),
     "cvv_result": pl.String(),
+    "scheme_transaction_id": pl.String(),  # as the processor gave it
     "brand": pl.String(),
     "masked": pl.String(),
     "expiry": pl.Int16(),  # YYMM

@@ -146,7 +146,7 @@ def cancel_rows(engine: Engine, batch: Batch, refused: pl.DataFrame | None = Non
                 operations.copy_outcomes(connection, ended(gone, engine.clock()))
                 operations.insert_tallies(connection, batch.id, left(rows))
                 operations.insert_tallies(connection, batch.id, tally(gone))
-            is_open = chunks.in_doubt(connection, batch.id, chunk)
+            is_open = chunks.in_doubt(connection, batch.id, chunk.number)
             state = "waiting" if is_open else "cancelled"
             chunks.cancel_chunk(connection, batch.id, chunk.number, state)
 

@@ -44,6 +44,10 @@ FAULTS_TOLD = 10
 _REFUSED_AT: Mapping[str, str] = {
     Reason.CVV_GONE: "card_cvv",
     Reason.CARD_HELD: "customer",
+    Reason.DISPUTE_UNKNOWN: "dispute",
+    Reason.DISPUTE_DIFFERS: "arn",
+    Reason.ALERT_ANSWERED: "alert_id",
+    Reason.SCHEME_ID_MISSING: "scheme_transaction_id",
     Reason.SEQUENCE_NOT_ALLOWED: "sequence_type",
     Reason.WALLET_FULL: "customer",
     Reason.NOT_SUPPORTED: "kind",
@@ -103,7 +107,8 @@ def refusal(rows: pl.DataFrame) -> dict[str, pl.Expr]:
     column = reason.replace_strict(_REFUSED_AT, default="payment", return_dtype=pl.String)
     given = {"amount_minor": "requested_minor", "currency": "currency", "kind": "kind"}
     given["payment"] = "payment" if "payment" in rows.columns else "payment_reference"
-    given |= {name: name for name in ("customer", "sequence_type") if name in rows.columns}
+    more = ("customer", "sequence_type", "dispute", "arn", "alert_id")
+    given |= {name: name for name in more if name in rows.columns}
     value = pl.coalesce(
         pl.when(column == name).then(pl.col(source).cast(pl.String))
         for name, source in given.items()

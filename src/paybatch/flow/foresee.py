@@ -9,11 +9,13 @@ import polars as pl
 
 from paybatch.domain.connector import REPLY_SCHEMA
 from paybatch.flow.engine import Engine
+from paybatch.flow.phases import in_line
 from paybatch.flow.place import Place
 from paybatch.flow.working.claim import Book
 from paybatch.flow.working.details import with_details
 from paybatch.flow.working.enrolling import wallets_of
 from paybatch.flow.working.rounds import claimed, in_rounds, locked
+from paybatch.store import operations
 from paybatch.store.batches import Batch
 from paybatch.store.chunks import Chunk, list_chunks
 
@@ -73,11 +75,22 @@ def foreseen(engine: Engine, batch: Batch, place: Place) -> pl.DataFrame:
     for parts in _families([chunk for chunk in chunks if chunk.state == "loaded"]):
         with engine.database.transaction() as connection:
             rows = pl.concat([claimed(connection, batch, chunk) for chunk in parts]).sort("id")
+            rows = rows.filter(~_behind_makers(batch))
             if not rows.is_empty():
                 rows = with_details(connection, batch, place, rows)
                 book = Book(place, locked(connection, rows), wallets=wallets_of(rows, None))
                 found.append(refused_in(engine, book, rows))
     return pl.concat(found) if found else pl.DataFrame(schema=REFUSED)
+
+
+def _behind_makers(batch: Batch) -> pl.Expr:
+    """Tell which rows keep their lines, in other chunks than the rows that make their payments.
+
+    They leave payments as they are; what is refused of a payment is refused with its maker.
+    """
+    ids = operations.id_range(batch.id, 0, operations.LINES_MAX - 1)
+    is_own = pl.col("payment_id").is_between(ids["first_id"], ids["last_id"])
+    return (pl.col("kind").is_in(in_line()) & is_own).fill_null(value=False)
 
 
 def _families(chunks: list[Chunk]) -> list[list[Chunk]]:

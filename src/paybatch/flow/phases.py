@@ -18,6 +18,7 @@ from paybatch.store import operations, phases
 from paybatch.store.batches import Batch
 from paybatch.store.chunks import Chunk, cut_chunk, insert_chunk
 from paybatch.store.database import Connection, Row
+from paybatch.store.phases import Rules
 
 
 @cache
@@ -30,6 +31,12 @@ def barriers() -> tuple[str, ...]:
 def alone() -> tuple[str, ...]:
     """Name those of them of which each row is a phase: what it finds depends on the one before."""
     return tuple(name for name in barriers() if registry.kinds()[name].subject is Subject.GATE)
+
+
+@cache
+def in_line() -> tuple[str, ...]:
+    """Name those of them whose rows take effect in line order within a phase too."""
+    return tuple(name for name in barriers() if registry.kinds()[name].keeps_lines)
 
 
 def cut(
@@ -48,15 +55,18 @@ def cut(
     if not ranges or any(chunk.phase for chunk in chunks):
         return []
     ids = operations.id_range(batch.id, ranges[0].first_line, ranges[-1].last_line)
+    firsts = {chunk.first_line for chunk in ranges}
+    cuts = {line for chunk in ranges for line in _cuts(chunk, rows_max)}
     starts: list[int] = []
     if phases.has_kinds(connection, batch.id, barriers()):
-        starts = phases.starts(connection, merchants, ids, barriers=barriers(), alone=alone())
-    cuts = {line for chunk in ranges for line in _cuts(chunk, rows_max)}
+        chunk_starts = sorted(firsts | cuts)
+        rules = Rules(barriers(), alone=alone(), in_line=in_line(), chunk_starts=chunk_starts)
+        starts = phases.starts(connection, merchants, ids, rules)
     if not starts and not cuts:
         return []
-    lines = sorted({*starts, *cuts, *(chunk.first_line for chunk in ranges)})
+    lines = sorted({*starts, *cuts, *firsts})
     counts = phases.rows_of_parts(connection, merchants, ids, lines)
-    number, firsts = max(chunk.number for chunk in chunks), {each.first_line for each in ranges}
+    number = max(chunk.number for chunk in chunks)
     for place, part in _parts(ranges, lines, starts):
         sized = replace(part, row_count=counts.get(place, 0))
         if part.first_line in firsts:

@@ -1,7 +1,9 @@
 """Alert update: tell the alert service what became of the order that its alert is about.
 
 When: an alert came in before a chargeback, and the order was stopped, given back, or neither. It is
-sent to the service once, by the verb ``alert``.
+sent to the service once, by the verb ``alert``: the same outcome of an alert is refused the second
+time, whichever payment it names. An outcome that turned out differently is another one. The alert
+is a dispute of its payment, under its own id.
 
 Source: ConnPay Ethoca Alerts Update.
 """
@@ -10,6 +12,7 @@ import polars as pl
 
 from paybatch.domain import columns, payment
 from paybatch.domain.connector import Verb
+from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import Fact, Record
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 
@@ -28,14 +31,15 @@ KIND = Kind(
         Record(
             fact=Fact.DISPUTE_STEP,
             values={
-                "stage": pl.lit("alert"),
-                "arn": pl.col("alert_id"),
+                "stage": pl.lit("alert_update"),
+                "dispute": pl.col("alert_id"),
                 "reason_code": pl.col("alert_outcome"),
                 "text": pl.col("comment"),
             },
         ),
     ),
     reads=(columns.COMMENT, columns.ALERT_ID, columns.ALERT_OUTCOME),
+    in_dispute=InDispute(by="alert_id", once="alert_outcome"),
     opposite=None,
     permission="chargeback",
     risk=Risk.MARK,

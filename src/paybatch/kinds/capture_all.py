@@ -36,6 +36,7 @@ KIND = Kind(
     ),
     waits_for_all=True,
     opposite=None,
+    undone="each capture is voided before settlement, refunded after it",
     permission="capture",
     risk=Risk.TAKES,
     samples=({"gate": "sandbox"},),

@@ -40,6 +40,8 @@ KIND = Kind(
         ),
     ),
     reads=(columns.IDENTIFIER_TYPE, columns.IDENTIFIER),
+    waits_for_all=True,
+    keeps_lines=True,
     opposite=None,
     permission="wallet",
     risk=Risk.MARK,

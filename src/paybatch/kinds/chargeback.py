@@ -13,12 +13,14 @@ import polars as pl
 
 from paybatch.domain import columns, payment
 from paybatch.domain.capabilities import Capabilities
+from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import ChangePayment, Fact, Record
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.money import AMOUNT_MAX_MINOR
 from paybatch.domain.payment import Status
 from paybatch.domain.reasons import Reason
+from paybatch.domain.text import filled
 
 _approved = pl.col("approved_minor")
 _statuses = frozenset(
@@ -69,7 +71,13 @@ KIND = Kind(
     ),
     reads=columns.DISPUTE,
     transfers=(Transfer(Account.DISPUTED, Account.CLEARING, _approved),),
-    tells=payment.told_over_returned(),
+    in_dispute=InDispute(adds=1),
+    tells=pl.concat_str(
+        filled("dispute {}", "dispute"),
+        payment.told_over_returned(),
+        separator="; ",
+        ignore_nulls=True,
+    ),
     opposite="chargeback_reversal",
     permission="chargeback",
     risk=Risk.GIVES,

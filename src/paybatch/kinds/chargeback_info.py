@@ -9,8 +9,10 @@ Source: ConnPay Upload Chargebacks Info.
 import polars as pl
 
 from paybatch.domain import columns, payment
+from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import Fact, Record, keep_document
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.text import filled
 
 KIND = Kind(
     name="chargeback_info",
@@ -36,6 +38,8 @@ KIND = Kind(
         keep_document(),
     ),
     reads=(columns.STAGE, columns.DOCUMENT, *columns.DISPUTE),
+    in_dispute=InDispute(),
+    tells=filled("dispute {}", "dispute"),
     opposite=None,
     permission="chargeback",
     risk=Risk.MARK,

@@ -8,10 +8,12 @@ Sources: OPPWA ``CR``; ConnPay dispute.
 import polars as pl
 
 from paybatch.domain import columns, payment
+from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import ChangePayment, Fact, Record
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
+from paybatch.domain.text import filled
 
 _approved = pl.col("approved_minor")
 
@@ -41,6 +43,8 @@ KIND = Kind(
     ),
     reads=columns.DISPUTE,
     transfers=(Transfer(Account.CLEARING, Account.DISPUTED, _approved),),
+    in_dispute=InDispute(opens=False, adds=-1),
+    tells=filled("dispute {}", "dispute"),
     opposite="chargeback",
     permission="chargeback",
     risk=Risk.TAKES,

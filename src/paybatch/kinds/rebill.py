@@ -3,12 +3,15 @@
 When: goods are added to an order, or a chargeback is to be collected again. The earlier payment is
 left as it is; the new one stands for itself and can be refunded.
 
+One that the merchant starts in a series is sent with the scheme's id of the earlier payment, unless
+the row gives one.
+
 Sources: OPPWA ``RB``.
 """
 
 import polars as pl
 
-from paybatch.domain import columns
+from paybatch.domain import columns, interchange
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import NewPayment, held_if_challenged, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
@@ -34,9 +37,11 @@ KIND = Kind(
     group="New payments",
     verb=Verb.SALE,
     subject=Subject.NEW_FROM_PAYMENT,
-    fields=columns.FOLLOW_UP,
+    fields=(*columns.FOLLOW_UP, *columns.SERIES),
     required=frozenset({"payment"}),
     amount=AmountRule.POSITIVE,
+    faults=interchange.CHAINED_FAULTS,
+    refusals=interchange.no_scheme_id,
     statuses=lambda _: _good,
     effects=(
         NewPayment(
@@ -44,6 +49,7 @@ KIND = Kind(
             amounts={"authorized": _approved, "captured": _approved - _held},
         ),
     ),
+    reads=columns.SERIES,
     transfers=(
         Transfer(Account.RECEIVABLE, Account.MERCHANT, _approved - _held),
         Transfer(Account.HOLD, Account.HOLD_CONTRA, _held),

@@ -12,7 +12,7 @@ Sources: ConnPay Process Recurring Payment; Visa and Mastercard rules on decline
 
 import polars as pl
 
-from paybatch.domain import columns, recurring
+from paybatch.domain import columns, recurring, terms
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment, NewPayment, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
@@ -28,7 +28,7 @@ KIND = Kind(
     group="Recurring payments",
     verb=Verb.SALE,
     subject=Subject.NEW_FROM_PAYMENT,
-    fields=columns.RECURRING_CHARGE,
+    fields=terms.RECURRING_CHARGE,
     required=frozenset({"payment"}),
     amount=AmountRule.POSITIVE,
     statuses=lambda _: frozenset({Status.RECURRING_ACTIVE}),

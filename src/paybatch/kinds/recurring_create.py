@@ -16,7 +16,7 @@ Source: ConnPay Create Recurring Payments.
 
 import polars as pl
 
-from paybatch.domain import card_subject, columns, payment, recurring
+from paybatch.domain import card_subject, columns, payment, recurring, terms
 from paybatch.domain.effects import Fact, Record
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.payment import Status
@@ -33,9 +33,9 @@ KIND = Kind(
     verb=None,
     subject=Subject.NEW_FROM_PAYMENT_OR_MEANS,
     fields=(
-        *(*columns.ADDRESS, *columns.AMOUNT_TERMS, *columns.CARD, columns.CARD_CVV),
-        *(columns.CARD_SIDE, columns.PERIOD, columns.EVERY, columns.START_ON, columns.FINISH_ON),
-        *(columns.FINISH_COUNT, columns.ATTEMPTS, columns.SCHEME_TRANSACTION_ID, *columns.PAYER),
+        *(*columns.ADDRESS, *terms.AMOUNT_TERMS, *columns.CARD, columns.CARD_CVV),
+        *(terms.CARD_SIDE, terms.PERIOD, terms.EVERY, terms.START_ON, terms.FINISH_ON),
+        *(terms.FINISH_COUNT, terms.ATTEMPTS, columns.SCHEME_TRANSACTION_ID, *terms.PAYER),
         columns.DESCRIPTION,
     ),
     required=frozenset({"period"}),
@@ -73,9 +73,9 @@ KIND = Kind(
         recurring.payer(),
     ),
     reads=(
-        *(columns.AMOUNT_FROM, columns.AMOUNT_TO, columns.AMOUNT_SEQUENCE, columns.CARD_SIDE),
-        *(columns.PERIOD, columns.EVERY, columns.START_ON, columns.FINISH_ON, columns.FINISH_COUNT),
-        *(columns.ATTEMPTS, columns.SCHEME_TRANSACTION_ID, *columns.PAYER),
+        *(terms.AMOUNT_FROM, terms.AMOUNT_TO, terms.AMOUNT_SEQUENCE, terms.CARD_SIDE),
+        *(terms.PERIOD, terms.EVERY, terms.START_ON, terms.FINISH_ON, terms.FINISH_COUNT),
+        *(terms.ATTEMPTS, columns.SCHEME_TRANSACTION_ID, *terms.PAYER),
     ),
     continues=True,
     opposite=None,

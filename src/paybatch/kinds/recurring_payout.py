@@ -8,7 +8,7 @@ Source: ConnPay Process Recurring Payment (DST).
 
 import polars as pl
 
-from paybatch.domain import columns, recurring
+from paybatch.domain import columns, recurring, terms
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment, NewPayment
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
@@ -24,7 +24,7 @@ KIND = Kind(
     group="Recurring payments",
     verb=Verb.CREDIT,
     subject=Subject.NEW_FROM_PAYMENT,
-    fields=columns.RECURRING_CHARGE,
+    fields=terms.RECURRING_CHARGE,
     required=frozenset({"payment"}),
     amount=AmountRule.POSITIVE,
     statuses=lambda _: frozenset({Status.RECURRING_ACTIVE}),

@@ -10,7 +10,7 @@ Source: ConnPay Update Recurring Payments.
 
 import polars as pl
 
-from paybatch.domain import columns, payment, recurring
+from paybatch.domain import columns, payment, recurring, terms
 from paybatch.domain.banks import ACCOUNT_BRANDS
 from paybatch.domain.effects import ChangeMeans, ChangePayment, Fact, Record
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
@@ -40,8 +40,8 @@ KIND = Kind(
     verb=None,
     subject=Subject.PAYMENT,
     fields=(
-        *(*columns.ADDRESS, *columns.AMOUNT_TERMS, columns.PAYMENT, *_means, columns.CARD_CVV),
-        *(columns.RECURRING_ACTION, *columns.PAYER, columns.DESCRIPTION),
+        *(*columns.ADDRESS, *terms.AMOUNT_TERMS, columns.PAYMENT, *_means, columns.CARD_CVV),
+        *(terms.RECURRING_ACTION, *terms.PAYER, columns.DESCRIPTION),
     ),
     required=frozenset({"payment"}),
     amount=AmountRule.TERMS,
@@ -88,8 +88,8 @@ KIND = Kind(
         recurring.payer(),
     ),
     reads=(
-        *(columns.AMOUNT_FROM, columns.AMOUNT_TO, columns.AMOUNT_SEQUENCE),
-        *(columns.RECURRING_ACTION, *columns.PAYER),
+        *(terms.AMOUNT_FROM, terms.AMOUNT_TO, terms.AMOUNT_SEQUENCE),
+        *(terms.RECURRING_ACTION, *terms.PAYER),
     ),
     allows_more=True,
     opposite=None,

@@ -10,8 +10,10 @@ Source: ConnPay Retrieval.
 import polars as pl
 
 from paybatch.domain import columns, payment
+from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import Fact, Record, keep_document
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.text import filled
 
 KIND = Kind(
     name="retrieval",
@@ -35,6 +37,8 @@ KIND = Kind(
         keep_document(),
     ),
     reads=(columns.COMMENT, columns.DOCUMENT, *columns.DISPUTE[:-1]),
+    in_dispute=InDispute(),
+    tells=filled("dispute {}", "dispute"),
     opposite=None,
     permission="chargeback",
     risk=Risk.MARK,

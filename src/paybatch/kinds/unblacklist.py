@@ -7,6 +7,7 @@ Source: ConnPay Blacklist; the way back is our own.
 """
 
 from paybatch.domain import columns, lists
+from paybatch.domain.connector import Verb
 from paybatch.domain.effects import remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.payment import Status
@@ -15,13 +16,15 @@ KIND = Kind(
     name="unblacklist",
     title="Taking off the blacklist",
     group="Lists",
-    verb=None,
+    verb=Verb.UNBLACKLIST,
+    if_able=True,
     subject=Subject.PAYMENT_OR_MEANS,
     fields=columns.LISTED,
     amount=AmountRule.NONE,
     faults=lists.one_subject(columns.LISTED),
     statuses=lambda _: frozenset(Status),
     refusals=lists.without_number,
+    reserves="reserved_refund",
     effects=(lists.listing(is_listed=False), remark()),
     reads=(columns.EMAIL, columns.CUSTOMER_IP, columns.BIN, columns.LEVEL, columns.COMMENT),
     waits_for_all=True,

@@ -37,6 +37,8 @@ KIND = Kind(
     ),
     reads=(columns.CUSTOMER,),
     tells=filled("the card has rank {}", "rank"),
+    waits_for_all=True,
+    keeps_lines=True,
     opposite=None,
     undone="a card stays in its wallet",
     permission="wallet",

@@ -20,6 +20,8 @@ Verb = Literal[
     "score",
     "close_day",
     "alert",
+    "blacklist",
+    "unblacklist",
 ]
 Status = Literal["approved", "declined", "pending"]
 Minor = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]

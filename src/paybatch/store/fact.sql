@@ -11,7 +11,7 @@ COPY listing (
 -- name: copy_dispute_step
 -- Stores steps of disputes.
 COPY dispute_step (
-    merchant_id, operation_id, payment_id, stage, amount_minor, currency, arn, reason_code,
+    merchant_id, operation_id, payment_id, dispute, stage, amount_minor, currency, arn, reason_code,
     happened_on, due_on, text, created_at
 ) FROM STDIN (FORMAT csv);
 
@@ -87,29 +87,58 @@ COPY recurring_payer (
 ) FROM STDIN (FORMAT csv);
 
 -- name: facts_of_payment
--- The words, dispute steps, scores and notices of a payment, in order.
-SELECT operation_id, 'note' AS fact, name, text, created_at
-FROM note WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
-UNION ALL
+-- What stands on a payment beside money, in order: words, steps of disputes, scores, listings,
+-- notices, mandates, debits and what is due. detail names the values that are there.
+WITH kept AS (
+    SELECT operation_id, 'note' AS fact, name, text, NULL::jsonb AS detail, created_at
+    FROM note WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
+    UNION ALL
+    SELECT
+        operation_id, 'dispute' AS fact, stage AS name, text,
+        jsonb_build_object(
+            'dispute', dispute, 'amount_minor', amount_minor, 'currency', currency, 'arn', arn,
+            'reason_code', reason_code, 'happened_on', happened_on, 'due_on', due_on
+        ) AS detail,
+        created_at
+    FROM dispute_step WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
+    UNION ALL
+    SELECT
+        operation_id, 'score' AS fact, band AS name, NULL AS text,
+        jsonb_build_object('score', score) AS detail, created_at
+    FROM score WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
+    UNION ALL
+    SELECT
+        operation_id, 'listing' AS fact,
+        CASE WHEN is_listed THEN 'listed' ELSE 'taken off' END AS name, NULL AS text,
+        jsonb_build_object('level', level, 'what', what) AS detail, created_at
+    FROM listing WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
+    UNION ALL
+    SELECT operation_id, 'notice' AS fact, state AS name, NULL AS text, NULL AS detail, created_at
+    FROM notice WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
+    UNION ALL
+    SELECT
+        operation_id, 'mandate' AS fact, mandate_type AS name, NULL AS text,
+        jsonb_build_object('creditor_id', creditor_id, 'bic', bic, 'signed_on', signed_on)
+            AS detail,
+        created_at
+    FROM mandate WHERE merchant_id = %(merchant_id)s AND operation_id = %(payment_id)s
+    UNION ALL
+    SELECT
+        operation_id, 'debit' AS fact, sequence_type AS name, NULL AS text,
+        jsonb_build_object('collect_on', collect_on) AS detail, created_at
+    FROM debit WHERE merchant_id = %(merchant_id)s AND operation_id = %(payment_id)s
+    UNION ALL
+    SELECT
+        operation_id, 'due' AS fact, kind AS name, NULL AS text,
+        jsonb_build_object('due_on', due_on) AS detail, created_at
+    FROM due WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
+)
+
 SELECT
-    operation_id, 'dispute' AS fact, stage AS name, concat_ws(' ', arn, reason_code, text),
-    created_at
-FROM dispute_step WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
-UNION ALL
-SELECT operation_id, 'score' AS fact, band AS name, score::text, created_at
-FROM score WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
-UNION ALL
-SELECT operation_id, 'notice' AS fact, state AS name, NULL, created_at
-FROM notice WHERE merchant_id = %(merchant_id)s AND payment_id = %(payment_id)s
-UNION ALL
-SELECT
-    operation_id, 'mandate' AS fact, mandate_type AS name,
-    concat_ws(' ', creditor_id, bic, signed_on), created_at
-FROM mandate WHERE merchant_id = %(merchant_id)s AND operation_id = %(payment_id)s
-UNION ALL
-SELECT operation_id, 'debit' AS fact, sequence_type AS name, collect_on::text, created_at
-FROM debit WHERE merchant_id = %(merchant_id)s AND operation_id = %(payment_id)s
-ORDER BY operation_id;
+    operation_id, fact, name, text,
+    coalesce(jsonb_strip_nulls(detail), '{}') AS detail, created_at
+FROM kept
+ORDER BY operation_id, fact;
 
 -- name: listed_whats
 -- What stands on any list.

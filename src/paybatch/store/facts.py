@@ -18,7 +18,7 @@ FACT_COLUMNS: dict[Fact, tuple[str, ...]] = {
     Fact.NOTE: (*_KEYS, "name", "text", "created_at"),
     Fact.LISTING: (*_KEYS, "level", "place", "what", "value", "is_listed", "created_at"),
     Fact.DISPUTE_STEP: (
-        *(*_KEYS, "stage", "amount_minor", "currency", "arn", "reason_code"),
+        *(*_KEYS, "dispute", "stage", "amount_minor", "currency", "arn", "reason_code"),
         *("happened_on", "due_on", "text", "created_at"),
     ),
     Fact.CARD_NAME: (*_KEYS, "name_type", "name", "number_id", "expiry", "created_at"),
@@ -79,7 +79,10 @@ def copy_facts(connection: Connection[Row], fact: Fact, frame: pl.DataFrame) -> 
 def facts_of_payment(
     connection: Connection[Row], merchant_id: int, payment_id: int
 ) -> list[dict[str, Any]]:
-    """List what stands on a payment beside money: operation_id, fact, name, text, created_at."""
+    """List what stands on a payment beside money.
+
+    Columns: operation_id, fact, name, text, detail (values by name), created_at.
+    """
     parameters = {"merchant_id": merchant_id, "payment_id": payment_id}
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL["facts_of_payment"], parameters).fetchall()

@@ -11,7 +11,8 @@ COPY operation (
 -- Stores how operations ended; a second outcome of one operation fails on the primary key.
 COPY outcome (
     merchant_id, id, state, reason, message, payment_id, status, approved_minor, response,
-    processor_code, processor_text, approval_code, avs_result, cvv_result, settled_at
+    processor_code, processor_text, approval_code, avs_result, cvv_result, scheme_transaction_id,
+    settled_at
 ) FROM STDIN (FORMAT csv);
 
 -- name: copy_row_texts
@@ -96,7 +97,7 @@ COPY (
         coalesce(u.state, replace(a.state, 'person', 'unknown')),
         u.reason, u.message, u.payment_id, u.status, u.approved_minor, u.response,
         u.processor_code, u.processor_text, u.approval_code, u.avs_result, u.cvv_result,
-        extract(EPOCH FROM u.settled_at)::bigint,
+        u.scheme_transaction_id, extract(EPOCH FROM u.settled_at)::bigint,
         t.cells
     FROM operation AS o
     LEFT JOIN outcome AS u

@@ -70,6 +70,7 @@ REPORTED = {
     "approval_code": pl.String(),
     "avs_result": pl.String(),
     "cvv_result": pl.String(),
+    "scheme_transaction_id": pl.String(),
     "settled_epoch": pl.Int64(),
     "cells": pl.String(),
 }
@@ -85,7 +86,7 @@ OPERATION_COLUMNS = (
 OUTCOME_COLUMNS = (
     *("merchant_id", "id", "state", "reason", "message", "payment_id", "status"),
     *("approved_minor", "response", "processor_code", "processor_text", "approval_code"),
-    *("avs_result", "cvv_result", "settled_at"),
+    *("avs_result", "cvv_result", "scheme_transaction_id", "settled_at"),
 )
 
 _SQL = statements("operation")

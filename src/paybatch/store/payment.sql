@@ -2,7 +2,8 @@
 -- Stores new payments.
 COPY payment (
     merchant_id, id, gate_id, origin, is_payout, state, currency, number_id, expiry, brand,
-    business_day, made_on, authorized, captured, refund_excess_percent, created_at
+    scheme_transaction_id, business_day, made_on, authorized, captured, refund_excess_percent,
+    created_at
 ) FROM STDIN (FORMAT csv);
 
 -- name: lock_payments
@@ -15,7 +16,7 @@ COPY (
         END AS state,
         p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.made_on,
+        p.scheme_transaction_id, p.made_on,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -37,7 +38,7 @@ COPY (
         END AS state,
         p.currency,
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
-        p.made_on,
+        p.scheme_transaction_id, p.made_on,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
         p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
         p.reserved_void, p.reserved_refund
@@ -144,6 +145,14 @@ FROM
     ) AS w (merchant_id, id, capture, void, refund)
 WHERE p.merchant_id = w.merchant_id AND p.id = w.id;
 
+-- name: name_at_scheme
+-- Gives payments the card scheme's id that their processor told.
+UPDATE payment AS p SET scheme_transaction_id = w.name
+FROM
+    unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint [], %(names)s::text [])
+        AS w (merchant_id, id, name)
+WHERE p.merchant_id = w.merchant_id AND p.id = w.id;
+
 -- name: drop_pending
 -- Payments whose call never left the house are as if they had not been made.
 DELETE FROM payment AS p
@@ -163,6 +172,7 @@ SELECT
     o.reference,
     o.line,
     o.batch_id,
+    p.scheme_transaction_id,
     p.business_day,
     p.authorized,
     p.released,

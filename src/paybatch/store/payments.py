@@ -24,6 +24,7 @@ LOCKED = {
     "payment_number_id": pl.String(),
     "payment_brand": pl.String(),
     "payment_expiry": pl.Int16(),
+    "payment_scheme_id": pl.String(),
     "payment_day": pl.Date(),
     **{name: pl.Int64() for name in AMOUNTS},
 }
@@ -34,6 +35,7 @@ PAYMENT_COLUMNS = (
     *(
         "expiry",
         "brand",
+        "scheme_transaction_id",
         "business_day",
         "made_on",
         "authorized",
@@ -113,6 +115,13 @@ def change_means(connection: Connection[Row], frame: pl.DataFrame) -> None:
 def forget_changes(connection: Connection[Row]) -> None:
     """Forget the changes that were applied in this transaction, before others are."""
     connection.execute(_SQL["forget_changes"])
+
+
+def name_at_scheme(connection: Connection[Row], made: pl.DataFrame) -> None:
+    """Give payments (``merchant_id, payment_id``) their ``scheme_transaction_id``."""
+    if not made.is_empty():
+        names = {"names": made["scheme_transaction_id"].to_list()}
+        connection.execute(_SQL["name_at_scheme"], {**_listed(made), **names})
 
 
 def drop_pending(connection: Connection[Row], keys: pl.DataFrame) -> None:

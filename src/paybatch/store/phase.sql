@@ -7,9 +7,12 @@ SELECT EXISTS (
 
 -- name: starts
 -- The lines with which a new phase begins: where accepted rows turn to a barrier, from one to
--- another, or back; and at each row that is a phase by itself, and behind it.
+-- another, or back; at each row that is a phase by itself, and behind it; and at the first one of a
+-- chunk whose rows go in line order.
 WITH told AS (
-    SELECT o.id, o.line, CASE WHEN o.kind = ANY(%(barriers)s) THEN o.kind ELSE '' END AS barrier
+    SELECT
+        o.id, o.line, CASE WHEN o.kind = ANY(%(barriers)s) THEN o.kind ELSE '' END AS barrier,
+        width_bucket(o.line, %(chunk_starts)s::bigint []) AS chunk
     FROM operation AS o
     WHERE
         o.merchant_id = ANY(%(merchant_ids)s)
@@ -18,11 +21,17 @@ WITH told AS (
 ),
 
 paired AS (
-    SELECT line, barrier, lag(barrier) OVER (ORDER BY id) AS before FROM told
+    SELECT
+        line, barrier, chunk, lag(barrier) OVER (ORDER BY id) AS before,
+        lag(chunk) OVER (ORDER BY id) AS chunk_before
+    FROM told
 )
 
 SELECT line FROM paired
-WHERE before <> barrier OR (before IS NOT NULL AND barrier = ANY(%(alone)s))
+WHERE
+    before <> barrier
+    OR (before IS NOT NULL AND barrier = ANY(%(alone)s))
+    OR (chunk_before <> chunk AND barrier = ANY(%(in_line)s))
 ORDER BY line;
 
 -- name: rows_of_parts

@@ -10,7 +10,8 @@ SELECT EXISTS (
 
 -- name: resolve_subjects
 -- Finds the payment of every row that names one by its reference: the one that an earlier line of
--- the file makes, else the merchant's only payment with that reference. Behind a line of that
+-- the file makes, else the merchant's only payment with that reference; declined ones count only
+-- where there is no other. Behind a line of that
 -- reference that was rejected no older payment is meant. Test and live are looked at apart (arrays:
 -- live, test): in the mode of the gate that the row names, else in that of the merchant's default
 -- gate, and in the other one where that has nothing. Each reference is looked up once.
@@ -107,15 +108,35 @@ stored AS (
     FROM wanted AS w
     CROSS JOIN LATERAL (
         SELECT
-            count(*) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s)) AS live_count,
-            count(*) FILTER (WHERE p.gate_id = ANY(%(test_gates)s)) AS test_count,
-            max(e.id) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s)) AS live_id,
-            max(e.id) FILTER (WHERE p.gate_id = ANY(%(test_gates)s)) AS test_id
+            coalesce(
+                nullif(
+                    count(*) FILTER (
+                        WHERE NOT p.gate_id = ANY(%(test_gates)s) AND p.state <> 'declined'
+                    ), 0
+                ),
+                count(*) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s))
+            ) AS live_count,
+            coalesce(
+                nullif(
+                    count(*) FILTER (
+                        WHERE p.gate_id = ANY(%(test_gates)s) AND p.state <> 'declined'
+                    ), 0
+                ),
+                count(*) FILTER (WHERE p.gate_id = ANY(%(test_gates)s))
+            ) AS test_count,
+            coalesce(
+                max(e.id) FILTER (
+                    WHERE NOT p.gate_id = ANY(%(test_gates)s) AND p.state <> 'declined'
+                ),
+                max(e.id) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s))
+            ) AS live_id,
+            coalesce(
+                max(e.id) FILTER (WHERE p.gate_id = ANY(%(test_gates)s) AND p.state <> 'declined'),
+                max(e.id) FILTER (WHERE p.gate_id = ANY(%(test_gates)s))
+            ) AS test_id
         FROM operation AS e
         INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
-        WHERE
-            e.merchant_id = w.merchant_id AND e.reference = w.name AND e.accepted
-            AND p.state <> 'declined'
+        WHERE e.merchant_id = w.merchant_id AND e.reference = w.name AND e.accepted
     ) AS p
 ),
 
@@ -141,13 +162,14 @@ UNION ALL
 SELECT
     merchant_id, id AS operation_id, %(batch_id)s::bigint,
     CASE WHEN found = 1 THEN payment_id END,
-    CASE WHEN found > 1 THEN 'reference_ambiguous' WHEN found = 0 THEN 'reference_unknown' END
+    CASE WHEN found > 1 THEN 'reference_ambiguous' WHEN found = 0 THEN 'payment_unknown' END
 FROM elsewhere;
 
 -- name: order_subjects
 -- Gives every row whose payment occurs more than once in the file, and the row that makes that
 -- payment, to an ordered chunk: one payment in one chunk, a chunk of about chunk_rows rows. A
--- payment that a row makes from an earlier one goes with that one (its root).
+-- payment that a row makes from an earlier one goes with that one (its root). Rows of kinds in_line
+-- stay where they are: their phases keep their order, and they leave payments as they are.
 WITH RECURSIVE act AS (
     SELECT o.merchant_id, o.id, coalesce(o.payment_id, s.payment_id) AS payment_id
     FROM operation AS o
@@ -157,6 +179,7 @@ WITH RECURSIVE act AS (
         o.merchant_id = ANY(%(merchant_ids)s)
         AND o.id BETWEEN %(first_id)s AND %(last_id)s
         AND o.accepted AND coalesce(o.payment_id, s.payment_id) IS NOT NULL
+        AND NOT o.kind = ANY(%(in_line)s)
 ),
 
 tie AS (
@@ -242,17 +265,32 @@ WHERE batch_id = %(batch_id)s AND chunk_number IS NOT NULL
 GROUP BY chunk_number ORDER BY chunk_number;
 
 -- name: payments_of_references
--- How many good payments each of these references has, and the newest of them: live, then test.
+-- How many payments each of these references has, and the newest of them: live, then test. Declined
+-- ones count only where there is no other.
 COPY (
     SELECT
-        w.merchant_id, w.reference,
-        count(*) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s)),
-        max(e.id) FILTER (WHERE NOT p.gate_id = ANY(%(test_gates)s)),
-        count(*) FILTER (WHERE p.gate_id = ANY(%(test_gates)s)),
-        max(e.id) FILTER (WHERE p.gate_id = ANY(%(test_gates)s))
-    FROM unnest(%(merchant_ids)s::integer [], %(references)s::text []) AS w (merchant_id, reference)
-    INNER JOIN operation AS e ON w.merchant_id = e.merchant_id AND w.reference = e.reference
-    INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
-    WHERE e.accepted AND p.state <> 'declined'
-    GROUP BY w.merchant_id, w.reference
+        merchant_id, reference,
+        coalesce(
+            nullif(count(*) FILTER (WHERE NOT is_test AND is_good), 0),
+            count(*) FILTER (WHERE NOT is_test)
+        ),
+        coalesce(
+            max(id) FILTER (WHERE NOT is_test AND is_good), max(id) FILTER (WHERE NOT is_test)
+        ),
+        coalesce(
+            nullif(count(*) FILTER (WHERE is_test AND is_good), 0), count(*) FILTER (WHERE is_test)
+        ),
+        coalesce(max(id) FILTER (WHERE is_test AND is_good), max(id) FILTER (WHERE is_test))
+    FROM (
+        SELECT
+            w.merchant_id, w.reference, e.id, p.gate_id = ANY(%(test_gates)s) AS is_test,
+            p.state <> 'declined' AS is_good
+        FROM
+            unnest(%(merchant_ids)s::integer [], %(references)s::text [])
+                AS w (merchant_id, reference)
+        INNER JOIN operation AS e ON w.merchant_id = e.merchant_id AND w.reference = e.reference
+        INNER JOIN payment AS p ON e.merchant_id = p.merchant_id AND e.id = p.id
+        WHERE e.accepted
+    ) AS m
+    GROUP BY merchant_id, reference
 ) TO STDOUT (FORMAT csv);

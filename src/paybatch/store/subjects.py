@@ -71,11 +71,12 @@ def order_subjects(
     first_chunk: int,
     chunk_rows: int,
     start_ids: Sequence[int] = (),
+    in_line: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Give rows on busy payments to ordered chunks; return chunk_number, row_count, merchants.
 
     ``start_ids`` are the ids with which phases begin: no chunk has rows of two. ``first_id`` is the
-    first one of a chunk.
+    first one of a chunk. Rows of the kinds ``in_line`` are given to none.
     """
     parameters = {
         "batch_id": batch_id,
@@ -83,6 +84,7 @@ def order_subjects(
         **ids,
         "first_chunk": first_chunk,
         "chunk_rows": chunk_rows,
+        "in_line": list(in_line),
     }
     join_ranges(connection)
     connection.execute(_SQL["order_subjects"], parameters)
@@ -96,7 +98,9 @@ def order_subjects(
 def payments_of_references(
     connection: Connection[Row], keys: pl.DataFrame, test_gates: Sequence[int]
 ) -> pl.DataFrame:
-    """Count the good payments of ``merchant_id, payment_reference``; shaped as ``STORED``.
+    """Count the payments of ``merchant_id, payment_reference``; shaped as ``STORED``.
+
+    Declined ones count only where there is no other.
 
     The ids are those of the newest ones. A reference that no payment has is not in the result.
     """

@@ -128,7 +128,8 @@ def _detailed(
     """Give rows as a claim takes them, with their CVVs and the details that are wanted of them."""
     wanted = details.wanted(place, rows) | more
     absent = nulls(wanted - set(rows.columns), pl.String(), rows.height)
-    claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])[[*CLAIMED, *wanted, "cvv"]]
+    claim = rows.hstack([*absent, rows["card_cvv"].alias("cvv")])
+    claim = claim[[*CLAIMED, *wanted, "cvv", "payment"]]
     return details.read(claim, wanted)
 
 

@@ -27,7 +27,8 @@ _log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 10.0  # so long a call waits for its turn
 ANSWERED = (
     *("state", "reason", "message", "status", "approved_minor", "response", "processor_code"),
-    *("processor_text", "approval_code", "avs_result", "cvv_result", "first", "first_state"),
+    *("processor_text", "approval_code", "avs_result", "cvv_result", "scheme_transaction_id"),
+    *("first", "first_state"),
 )
 _UNKNOWN = (
     "the processor gave no clear answer: it is asked what became of this; "

@@ -311,6 +311,7 @@ def _order(
         first_chunk=order.first_chunk,
         chunk_rows=order.rows_max,
         start_ids=[operations.operation_id(batch_id, line) for line in order.starts],
+        in_line=phases.in_line(),
     )
     for each in made:
         line = operations.line_of(each["first_id"])

@@ -163,14 +163,14 @@ def _verbs_missing(place: Place, values: pl.DataFrame) -> pl.Series:
     lacking = [
         (pl.col("gate_id") == gate_id) & (pl.col("kind") == kind)
         for gate_id, kind in _pairs(values)
-        if gate_id and registry.kinds()[kind].verb not in (None, *place.connector(gate_id).verbs)
+        if gate_id and registry.kinds()[kind].needs not in (None, *place.connector(gate_id).verbs)
     ]
     lacking += [
         (pl.col("gate_id") == gate_id) & (pl.col("kind") == kind) & holds
         for gate_id, kind in _pairs(values)
         for other, holds in registry.kinds()[kind].stands_for(Capabilities()).items()
         if set(holds.meta.root_names()) <= set(values.columns)
-        and registry.kinds()[other].verb not in (None, *place.connector(gate_id).verbs)
+        and registry.kinds()[other].needs not in (None, *place.connector(gate_id).verbs)
     ]
     if not lacking:
         return _nowhere(values)

@@ -113,7 +113,7 @@ def _refusal(place: Place) -> pl.Expr:
         Reason.VALUE_MISSING: pl.col("source_payment").is_null(),
         Reason.MERCHANT_UNKNOWN: pl.col("source_id").is_null(),
         Reason.REFERENCE_AMBIGUOUS: pl.col("source_count") > 1,
-        Reason.REFERENCE_UNKNOWN: pl.col("source_count") == 0,
+        Reason.PAYMENT_UNKNOWN: pl.col("source_count") == 0,
         # Test and live never mix: there a payment of the other mode is as one that is not there.
         Reason.PAYMENT_UNKNOWN: state.is_null() | (mode != pl.col("gate_is_test")),
         Reason.PAYMENT_IN_DOUBT: state.is_in(["pending", "unknown"]),

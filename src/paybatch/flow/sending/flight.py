@@ -115,7 +115,11 @@ class Flight:
             if not doubts and untaken.is_empty():
                 drop_cvvs(self.work, connection, self.calls)
             is_open = self.has_followers or not untaken.is_empty()
-            state = "loaded" if is_open else "waiting" if doubts else "done"
+            # Unknown may also be what was sent before the chunk was taken again.
+            is_waiting = doubts or chunks.in_doubt(
+                connection, self.lease.batch_id, self.lease.number
+            )
+            state = "loaded" if is_open else "waiting" if is_waiting else "done"
             chunks.leave_chunk(connection, self.lease, state)
             if breaker is not None and not untaken.is_empty():
                 broken(self.work.engine, connection, self.lease.batch_id, breaker)

@@ -42,7 +42,10 @@ def land(
     if not keys.is_empty():
         calls = _with_payments(calls, payments.lock_payments(connection, keys))
         payments.reserve(connection, released(calls))
-    settled = _as_changes(settle(place, calls, replies, engine.clock()))
+    settled = settle(place, calls, replies, engine.clock())
+    if not settled.made.is_empty():
+        payments.name_at_scheme(connection, settled.made.drop_nulls("scheme_transaction_id"))
+    settled = _as_changes(settled)
     store(engine, connection, [settled])
     return settled
 

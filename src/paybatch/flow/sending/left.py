@@ -43,17 +43,19 @@ def abandon(engine: Engine, connection: Connection[Row], batch_id: int, chunk: C
 
 def open_rows(
     connection: Connection[Row], batch_id: int, chunk: Chunk, rows: pl.DataFrame
-) -> pl.DataFrame:
-    """Give the rows of a chunk that may be claimed now.
+) -> tuple[pl.DataFrame, bool]:
+    """Give the rows of a chunk that may be claimed now, and tell whether others must wait.
 
-    Not those that have ended or are unknown, and not those behind an unknown one on their payment.
+    Not those that have ended or are unknown, and not those behind an unknown one on their payment:
+    these wait.
     """
     rows, doubts = _unclaimed(connection, batch_id, chunk, rows)
     if doubts.is_empty():
-        return rows
+        return rows, False
     made = doubts.select_seq("merchant_id", payment_id="operation_id")
     held = pl.concat([doubts.select_seq(KEY), made]).drop_nulls()
-    return rows.join(held, on=KEY, how="anti", maintain_order="left")
+    free = rows.join(held, on=KEY, how="anti", maintain_order="left")
+    return free, free.height < rows.height
 
 
 def unclaimed_rows(

@@ -79,6 +79,7 @@ class Outward:
 
     def _at_gate(self, gate_id: int, rest: pl.DataFrame) -> Iterator[pl.DataFrame]:
         part_rows = max(2 * self.place.connector(gate_id).calls_in_flight, PART_ROWS_MIN)
+        has_sent = False
         tries, until = 0, time.monotonic() + (self.patience_seconds or 0)
         while not rest.is_empty():
             if self.engine.stopping.is_set() and not self.is_single:
@@ -94,7 +95,9 @@ class Outward:
                 if not self._waited(turn.wait_seconds):
                     return
                 continue
-            told = _Told()
+            if has_sent and not self.goes_on():
+                return  # who asks what became of these calls must find them resting
+            told, has_sent = _Told(), True
             yield from self._sent(gate_id, rest.head(turn.count), told)
             rest = rest.filter(~pl.col("id").is_in(list(told.taken)))
             if self._is_shut(gate_id, turn, told):

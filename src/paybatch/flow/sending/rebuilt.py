@@ -14,6 +14,7 @@ from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.intake import receive
 from paybatch.flow.place import Place
 from paybatch.flow.working.changes import KEY
+from paybatch.flow.working.claim import in_series
 from paybatch.flow.working.details import read, wanted, with_details
 from paybatch.flow.working.follow_up import decided
 from paybatch.flow.working.rounds import locked
@@ -42,7 +43,8 @@ def rebuilt(engine: Engine, place: Place, taken: pl.DataFrame) -> pl.DataFrame:
             how="diagonal_relaxed",
         )
         payments = locked(connection, rows)
-    calls = decided(place, rows.join(payments, on=KEY, how="left", maintain_order="left"))
+    joined = rows.join(payments, on=KEY, how="left", maintain_order="left")
+    calls = in_series(decided(place, joined))
     return Sender(engine, place).prepared(calls).drop("sent_gate_id", "subject_id")
 
 

@@ -26,6 +26,7 @@ from paybatch.flow.working.follow_up import judged
 from paybatch.store.payments import LOCKED
 
 _KEYS = {"merchant_id": pl.Int32(), "payment_id": pl.Int64()}
+_NOTHING = pl.DataFrame(schema=_KEYS)
 WINDOW_ROWS = 1_024  # rows of one payment that a round looks at
 JUDGED = ("status", "act", "left", "amount_minor", "refusal")
 
@@ -68,7 +69,7 @@ class Book:
     payments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LOCKED))
     filtered: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     wallets: Wallets | None = None
-    awaited: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_KEYS))
+    awaited: pl.DataFrame = field(default_factory=lambda: _NOTHING)
 
     def hold(self, calls: pl.DataFrame) -> None:
         """Hold what calls without an outcome act on and make: rows behind them wait."""
@@ -86,7 +87,7 @@ class Book:
         """Join rows with their payments and judge them."""
         joined = rows.join(self.payments, on=KEY, how="left", maintain_order="left")
         if any(_is_chained(name) for name in distinct(rows["kind"])):
-            joined = joined.with_columns_seq(_taken_over())
+            joined = in_series(joined.with_columns_seq(_taken_over()))
         return judged(self.place, joined)
 
     def change(self, changes: pl.DataFrame) -> None:
@@ -109,6 +110,7 @@ class Book:
 
     def add(self, made: pl.DataFrame) -> None:
         """Add payments that were made in this chunk."""
+        made = made.with_columns_seq(payment_scheme_id="scheme_transaction_id")
         zeros = [pl.lit(0, pl.Int64).alias(n) for n in AMOUNTS if n not in made.columns]
         self.payments = pl.concat(
             [self.payments, made.with_columns_seq(zeros).select_seq(list(LOCKED))]
@@ -155,13 +157,28 @@ def claim_once(book: Book, operations: pl.DataFrame) -> Round:
     """Claim a chunk in which every payment occurs once."""
     if not operations["payment_id"].count() and not operations["reason"].count():
         none = operations.clear()
-        return Round(_as_asked(operations), none, none)
+        return Round(_told_if_able(book.place, _as_asked(operations)), none, none)
     acts = operations.filter(acts_on_payment())
     new = _as_asked(operations.filter(~acts_on_payment()))
     rows = book.judge(acts)
     good = pl.col("refusal").is_null()
     calls = pl.concat([new, rows.filter(good)], how="diagonal")
-    return Round(calls, rows.filter(~good), acts.clear())
+    return Round(_told_if_able(book.place, calls), rows.filter(~good), acts.clear())
+
+
+def _told_if_able(place: Place, calls: pl.DataFrame) -> pl.DataFrame:
+    """Mark calls as ``unsent`` whose kind asks those connectors only that have its verb."""
+    kinds = [registry.kinds()[name] for name in distinct(calls["act"])]
+    some = [kind for kind in kinds if kind.if_able]
+    if not some:
+        return calls
+    own = [name for name in ("payment_gate_id", "gate_id") if name in calls.columns]
+    unsent = pl.col("unsent") if "unsent" in calls.columns else pl.lit(None, pl.Boolean)
+    for kind in some:
+        unable = [g.id for g in place.gates if kind.verb not in place.connector(g.id).verbs]
+        is_unable = (pl.col("act") == kind.name) & pl.coalesce(own).is_in(unable)
+        unsent = pl.when(is_unable).then(pl.lit(value=True)).otherwise(unsent)
+    return calls.with_columns_seq(unsent=unsent)
 
 
 def windows(operations: pl.DataFrame) -> list[pl.DataFrame]:
@@ -191,10 +208,12 @@ def claim_round(book: Book, rows: pl.DataFrame) -> Round:
     new = _as_asked(run.filter(~acts_on_payment()))
     acts = run.filter(acts_on_payment())
     if acts.is_empty():
+        new = _told_if_able(book.place, new)
         return Round(new, acts, pl.concat([waiting, unmade]).sort("id"))
     now = book.judge(acts)
     fate = _fates(book, now)
     calls = pl.concat([new, now.filter(fate == "send")], how="diagonal")
+    calls = _told_if_able(book.place, calls)
     held = acts.filter(fate == "wait")
     return Round(calls, now.filter(fate == "refuse"), pl.concat([held, waiting, unmade]).sort("id"))
 
@@ -213,6 +232,15 @@ def _taken_over() -> list[pl.Expr]:
         ),
         pl.when(makes).then(gate).otherwise("gate_id").alias("gate_id"),
     ]
+
+
+def in_series(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give rows the scheme's id of the earlier payment, where the merchant starts a later one."""
+    if not {"initiator", "scheme_transaction_id"} <= set(rows.columns):
+        return rows
+    own, is_later = pl.col("scheme_transaction_id"), pl.col("initiator") == "merchant"
+    its = pl.when(makes_payment() & is_later).then("payment_scheme_id")
+    return rows.with_columns_seq(scheme_transaction_id=pl.coalesce(own, its))
 
 
 def _is_chained(kind: str | None) -> bool:

@@ -1,4 +1,7 @@
-"""Enrolling: which cards go into which wallet, under which rank, while a chunk is worked."""
+"""Enrolling: which cards go into which wallet, under which rank, while a chunk is worked.
+
+Disputes are found on the same way: both look at what was kept before, and refuse rows by it.
+"""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +12,7 @@ from paybatch import registry
 from paybatch.domain.effects import Enroll
 from paybatch.domain.few import distinct, nulls
 from paybatch.domain.reasons import Reason
+from paybatch.flow.working.disputing import Disputes, in_dispute
 from paybatch.store import wallets
 from paybatch.store.database import Connection, Row
 from paybatch.store.payments import LOCKED
@@ -21,14 +25,27 @@ _WALLET = ["merchant_id", "customer"]
 
 @dataclass
 class Wallets:
-    """The wallets that a chunk fills, as they stand; without a connection nothing is looked at."""
+    """The wallets that a chunk fills, as they stand; without a connection nothing is looked at.
+
+    ``disputes`` are those of its payments, where it has rows about any.
+    """
 
     connection: Connection[Row] | None
+    disputes: Disputes | None = None
     _held: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ENROLLED))
     _locked: set[tuple[int, str]] = field(default_factory=set)
 
     def admit(self, calls: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Give the calls with the ``rank`` of each new card, and those that are refused."""
+        calls, refused = self._enrolled(calls)
+        if self.disputes is None:
+            return calls, refused
+        calls, more = self.disputes.admit(calls)
+        return calls, pl.concat([refused, more], how="diagonal")
+
+    def _enrolled(self, calls: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        if _enrolling().keys().isdisjoint(distinct(calls["act"])):
+            return calls, calls.clear()
         calls = calls.with_columns_seq(rank=pl.lit(None, pl.Int16))
         enrolls = calls.filter(pl.col("act").is_in(list(_enrolling())))
         if "filtered_by" in calls.columns:
@@ -77,9 +94,11 @@ def _enrolling() -> dict[str, Enroll]:
 
 def wallets_of(rows: pl.DataFrame, connection: Connection[Row] | None) -> Wallets | None:
     """Give the wallets that rows may fill; None if none of them is of such a kind."""
-    if _enrolling().keys().isdisjoint(distinct(rows["kind"])):
+    kinds = set(distinct(rows["kind"]))
+    disputes = None if connection is None or kinds.isdisjoint(in_dispute()) else connection
+    if disputes is None and kinds.isdisjoint(_enrolling()):
         return None
-    return Wallets(connection)
+    return Wallets(connection, None if disputes is None else Disputes(disputes))
 
 
 def enrolled(rows: pl.DataFrame) -> pl.DataFrame:

@@ -128,7 +128,7 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
         Fault(
             Reason.NOT_SUPPORTED,
             "kind",
-            pl.lit(kind.verb is not None and kind.verb not in connector.verbs),
+            pl.lit(kind.needs is not None and kind.needs not in connector.verbs),
         ),
         Fault(Reason.GATE_DIFFERS, "gate", (gate > 0) & (gate != pl.col("payment_gate_id"))),
         Fault(Reason.CURRENCY_DIFFERS, "currency", currency != pl.col("payment_currency")),

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 import structlog
 
-from paybatch.domain.connector import OPTIONAL, REPLY_SCHEMA, Connector, Response, Result, Send
+from paybatch.domain.connector import (
+    MAY_LACK,
+    OPTIONAL,
+    REPLY_SCHEMA,
+    Connector,
+    Response,
+    Result,
+    Send,
+)
 from paybatch.domain.few import FEW_ROWS, nulls
 from paybatch.domain.masking import mask_text
 
@@ -127,8 +135,9 @@ def _as_declared(connector: Connector, table: pl.DataFrame) -> pl.DataFrame:
     """Give a table of replies the columns and types of the contract."""
     if table.schema == REPLY_SCHEMA:
         return table
-    if "score" not in table.columns:
-        table = table.hstack(nulls(["score"], pl.Int32(), table.height))
+    for name in MAY_LACK:
+        if name not in table.columns:
+            table = table.hstack(nulls([name], REPLY_SCHEMA[name], table.height))
     wrong = [
         name
         for name, kind in REPLY_SCHEMA.items()

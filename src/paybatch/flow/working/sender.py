@@ -13,7 +13,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.connector import LOOK_UP, REPLY_SCHEMA, Connector, Result
-from paybatch.domain.few import chosen, distinct, has_any, joined, nulls
+from paybatch.domain.few import chosen, distinct, has_any, joined, nulls, without
 from paybatch.domain.text import filled
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, test_numbers
@@ -143,7 +143,7 @@ class Sender:
                 found.append(chosen(calls[column], values, pl.String()).alias(name))
             else:
                 found += nulls([name], pl.String(), calls.height)
-        calls = calls.drop([each.name for each in found], strict=False).hstack(found)
+        calls = without(calls, *(each.name for each in found)).hstack(found)
         if connector.needs_number:
             calls = self._with_numbers(calls)
         return calls if connector.inline else self._until(connector, calls)

@@ -110,13 +110,23 @@ def settle(place: Place, calls: pl.DataFrame, replies: pl.DataFrame, now: dateti
 
 
 def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
-    """Put each call and its reply side by side."""
+    """Put each call and its reply side by side.
+
+    The scheme's id of a payment is what the processor told, or else what the row was sent with.
+    """
     calls = without(calls, "reason", "status")
+    sent = "scheme_transaction_id" in calls.columns
+    calls = calls.rename({"scheme_transaction_id": "_sent_scheme_id"}) if sent else calls
     if calls["id"].equals(replies["operation"]):
-        return calls.hstack(replies.get_columns()[1:])
-    return calls.join(
-        replies, left_on="id", right_on="operation", how="inner", maintain_order="left"
-    )
+        rows = calls.hstack(replies.get_columns()[1:])
+    else:
+        rows = calls.join(
+            replies, left_on="id", right_on="operation", how="inner", maintain_order="left"
+        )
+    if not sent:
+        return rows
+    told = pl.coalesce("scheme_transaction_id", "_sent_scheme_id")
+    return rows.with_columns_seq(scheme_transaction_id=told).drop("_sent_scheme_id")
 
 
 def _all_of(parts: list[Settled]) -> Settled:
@@ -209,7 +219,7 @@ def _settle_alone(
 _KEPT = (
     *("merchant_id", "id", "kind", "currency", "amount_minor", "reason", "message", "payment_id"),
     *("approved_minor", "response", "processor_code", "processor_text", "approval_code"),
-    *("avs_result", "cvv_result", "settled_at"),
+    *("avs_result", "cvv_result", "scheme_transaction_id", "settled_at"),
 )
 
 

@@ -33,7 +33,7 @@ def stored_subjects(connection: Connection[Row], place: Place, rows: pl.DataFram
         pl.when(count > 1)
         .then(pl.lit(Reason.REFERENCE_AMBIGUOUS.value))
         .when(count == 0)
-        .then(pl.lit(Reason.REFERENCE_UNKNOWN.value))
+        .then(pl.lit(Reason.PAYMENT_UNKNOWN.value))
     )
     payment = pl.when(count == 1).then(_of_mode("id", in_test))
     filled = found.with_columns_seq(

@@ -226,6 +226,7 @@ CREATE TABLE outcome (
     approval_code text COLLATE "C",
     avs_result text COLLATE "C",
     cvv_result text COLLATE "C",
+    scheme_transaction_id text COLLATE "C",
     settled_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, id)
 );
@@ -299,7 +300,8 @@ CREATE INDEX operation_subject_chunk ON operation_subject (batch_id, chunk_numbe
 
 -- The amounts of a payment: the truth, in minor units of its currency. Its id is the id of the
 -- operation that made it; what was asked for stands there. business_day is a label; made_on is the
--- gate's calendar day, from which holds and captures are counted.
+-- gate's calendar day, from which holds and captures are counted. scheme_transaction_id is that of
+-- the card scheme, which later payments of its series are sent with.
 CREATE TABLE payment (
     merchant_id integer NOT NULL,
     id bigint NOT NULL,
@@ -319,6 +321,7 @@ CREATE TABLE payment (
     number_id uuid,
     expiry smallint,
     brand text COLLATE "C",
+    scheme_transaction_id text COLLATE "C",
     business_day date NOT NULL,
     made_on date NOT NULL,
     authorized bigint NOT NULL CHECK (authorized >= 0),
@@ -536,11 +539,13 @@ CREATE TABLE document (
     PRIMARY KEY (batch_id, number)
 );
 
--- How a dispute about a payment goes on. The first step of a payment opens it.
+-- How disputes about payments go on. A dispute has an id within its payment; its first step opens
+-- it. A debit's return stands here too, and is of no dispute (null).
 CREATE TABLE dispute_step (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
     payment_id bigint NOT NULL,
+    dispute text COLLATE "C",
     stage text COLLATE "C" NOT NULL,
     amount_minor bigint CHECK (amount_minor >= 0),
     currency text COLLATE "C",
@@ -553,6 +558,16 @@ CREATE TABLE dispute_step (
     PRIMARY KEY (merchant_id, operation_id)
 );
 CREATE INDEX dispute_step_payment ON dispute_step (merchant_id, payment_id);
+
+-- What was claimed to be told of alerts, written with the claim: it counts while its operation has
+-- no outcome, and when it was approved.
+CREATE TABLE alert_answer (
+    merchant_id integer NOT NULL,
+    alert text COLLATE "C" NOT NULL,
+    answer text COLLATE "C" NOT NULL,
+    operation_id bigint NOT NULL,
+    PRIMARY KEY (merchant_id, alert, answer, operation_id)
+);
 
 -- A customer's identifier (phone, e-mail, handle ...) that stands for a card.
 CREATE TABLE card_name (
