@@ -30,8 +30,8 @@ def worker(
     from paybatch.flow.watch import watched  # noqa: PLC0415
     from paybatch.flow.worker import run_worker  # noqa: PLC0415
 
-    logs.configure(as_json=not sys.stderr.isatty() if log_json is None else log_json)
     with opened() as engine, ExitStack() as stack:
+        logs.tell_all(as_json=not sys.stderr.isatty() if log_json is None else log_json)
         if port is not None:
             try:
                 found = stack.enter_context(watched(engine, host, port))
