@@ -46,7 +46,7 @@ class Verdicts:
 def recover(engine: Engine) -> int:
     """Ask about everything that is due; give how many calls have become known."""
     known = 0
-    while True:
+    while not engine.stopping.is_set():
         now = engine.clock()
         with engine.database.transaction() as connection:
             taken = attempts.take_due(connection, now, until=now + GUARD, limit=AT_ONCE)
@@ -57,6 +57,7 @@ def recover(engine: Engine) -> int:
             return known
         found = asked_about(engine, taken)
         known += conclude(engine, found)
+    return known
 
 
 def asked_about(engine: Engine, taken: pl.DataFrame) -> Verdicts:
