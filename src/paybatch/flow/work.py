@@ -12,6 +12,7 @@ from dataclasses import replace
 from threading import Event
 
 import polars as pl
+import structlog
 
 from paybatch.domain.connector import AWAITED, Result
 from paybatch.domain.lifecycle import BatchState
@@ -32,6 +33,7 @@ from paybatch.store import batches, chunks, operations
 from paybatch.store.batches import Batch
 from paybatch.store.chunks import TOTALS, Chunk
 from paybatch.store.database import Connection, Row
+from paybatch.store.public_ids import Shape
 
 PHASE_SECONDS = 0.02
 HOLDER_BITS = 62
@@ -61,15 +63,17 @@ def work(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
 
 
 def _work_chunks(work: Work, advance: Advance, stopped: Event) -> None:
+    name = work.engine.public_ids.encode_one(work.batch.id, "bat", Shape.NATIVE)
     try:
-        _take_chunks(work, advance, stopped)
+        with structlog.contextvars.bound_contextvars(batch=name):
+            _take_chunks(work, advance, stopped)
     except BaseException:
         stopped.set()  # the others do not wait for what this one had
         raise
 
 
 def _take_chunks(work: Work, advance: Advance, stopped: Event) -> None:
-    while not stopped.is_set():
+    while not stopped.is_set() and not work.engine.stopping.is_set():
         if _must_stop(work):
             move(work.engine, work.batch.id, BatchState.CANCELLING)
             return

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+import structlog
 
 from paybatch.domain.connector import Result
 from paybatch.domain.few import joined
@@ -24,6 +25,7 @@ from paybatch.store import attempts
 from paybatch.store.database import Connection, Row
 from paybatch.store.public_ids import Shape
 
+_log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 10.0  # so long a call waits for its turn
 ANSWERED = (
     *("state", "reason", "message", "status", "approved_minor", "response", "processor_code"),
@@ -110,6 +112,8 @@ def landed(engine: Engine, connection: Connection[Row], come: list[Come]) -> lis
             answers = answers_of(engine, [settled.outcomes])
     if not lost.is_empty():
         lose(connection, lost, engine.clock())
+        names = engine.public_ids.encode(lost["id"], "op", Shape.NATIVE).to_list()
+        _log.warning("unknown", calls=lost.height, operations=names)
     return [
         answers.get(each.outgoing.call["id"][0]) or unknown(engine, each.outgoing.call)
         for each in come

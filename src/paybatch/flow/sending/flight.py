@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+import structlog
 
 from paybatch.domain.connector import Result
 from paybatch.domain.few import distinct
@@ -23,7 +24,10 @@ from paybatch.store import batches, chunks, operations
 from paybatch.store.breakers import Breaker
 from paybatch.store.chunks import Lease
 from paybatch.store.database import Connection, Row
+from paybatch.store.public_ids import Shape
 
+LOGGED_MAX = 10
+_log = structlog.get_logger(__name__)
 FAULTS = ("rejected", "declined", "failed")
 
 
@@ -84,10 +88,17 @@ class Flight:
                 tallies.append(tally(land(engine, connection, place, done, known).counted))
             if not lost.is_empty():
                 lose(connection, lost, engine.clock())
+                self._tell_lost(lost)
                 tallies.append(came(lost, Result.UNKNOWN.value))
             for each in tallies:
                 operations.insert_tallies(connection, self.lease.batch_id, each)
         return lost.height
+
+    def _tell_lost(self, lost: pl.DataFrame) -> None:
+        """Log the calls of which nobody knows what became of them, the first of them by name."""
+        ids = lost["id"].head(LOGGED_MAX)
+        names = self.work.engine.public_ids.encode(ids, "op", Shape.NATIVE).to_list()
+        _log.warning("unknown", calls=lost.height, operations=names)
 
     def _hold(self, connection: Connection[Row], faults: int = 0) -> None:
         now = self.work.engine.clock()

@@ -84,27 +84,29 @@ class Outward:
         has_sent = False
         tries, until = 0, time.monotonic() + (self.patience_seconds or 0)
         while not rest.is_empty():
+            if self.engine.stopping.is_set() and not self.is_single:
+                break
             turn = self._turn(gate_id, min(rest.height, part_rows))
             if turn.shut is not None:
                 self.breaker = turn.shut
-                return
+                break
             if not turn.count:
                 late = time.monotonic() + turn.wait_seconds > until
                 if self.patience_seconds is not None and late:
-                    return
+                    break
                 if not self._waited(turn.wait_seconds):
-                    return
+                    break
                 continue
             if not self._may_leave(gate_id, has_sent=has_sent):
-                return
+                break
             told, has_sent = _Told(), True
             yield from self._sent(gate_id, rest.head(turn.count), told)
             rest = rest.filter(~pl.col("id").is_in(list(told.taken)))
             if self._is_shut(gate_id, turn, told):
-                return
+                break
             tries = 0 if told.taken or told.is_busy else tries + 1
             if tries and not self._tried(gate_id, tries, told):
-                return
+                break
 
     def _may_leave(self, gate_id: int, *, has_sent: bool) -> bool:
         """Tell whether the next calls may go: who asks what became of them must find them resting.

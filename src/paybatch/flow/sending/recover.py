@@ -49,7 +49,7 @@ class Verdicts:
 def recover(engine: Engine) -> int:
     """Ask about everything that is due; give how many calls have become known."""
     known = 0
-    while True:
+    while not engine.stopping.is_set():
         now = engine.clock()
         with engine.database.transaction() as connection:
             able = list(registry.connectors())
@@ -63,6 +63,7 @@ def recover(engine: Engine) -> int:
             return known
         found = asked_about(engine, taken)
         known += conclude(engine, found)
+    return known
 
 
 def asked_about(engine: Engine, taken: pl.DataFrame) -> Verdicts:
