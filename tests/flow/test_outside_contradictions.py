@@ -1,16 +1,14 @@
 """What contradicts a call that is under way: it waits for its turn, and is told so."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import polars as pl
 import pytest
 
 from outside_support import (
     CARD,
     HEADER,
-    INLINE,
     REQUEST,
     SALE,
     Clock,
@@ -20,7 +18,6 @@ from outside_support import (
     outcomes,
 )
 from paybatch import registry
-from paybatch.domain.connector import REPLY_SCHEMA
 from paybatch.flow import batch as batches
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
@@ -32,33 +29,10 @@ AMOUNTS = "authorized, captured, released, cancelled, settled, refunded"
 IN_DOUBT = "payment_in_doubt"
 
 
-class Typed(Model):
-    """The processor, which is told more than a card: its calls keep their types."""
-
-    schema: pl.Schema | None = None
-
-    def send(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Answer each call."""
-        self.schema = calls.schema
-        return super().send(calls)
-
-    def look_up(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Tell what became of keys."""
-        self.schema = calls.schema
-        return super().look_up(calls)
-
-    def _done(self, call: dict[str, Any]) -> pl.DataFrame:
-        if call["key"] not in self.replies:
-            (reply,) = INLINE.send(pl.DataFrame([call], schema=self.schema))
-            self.replies[call["key"]] = reply.row(0, named=True)
-        row = {**self.replies[call["key"]], "operation": call["operation"]}
-        return pl.DataFrame([row], schema=REPLY_SCHEMA)
-
-
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     """Let the sandbox be a processor that is really outside."""
-    made = Typed()
+    made = Model()
     monkeypatch.setitem(registry.connectors(), "sandbox", made.connector())
     return made
 
@@ -68,7 +42,9 @@ def timed(engine: Engine) -> tuple[Engine, Clock]:
     return clocked(engine)
 
 
-def payments(engine: Engine, columns: str = AMOUNTS, where: str = "true") -> list[tuple[object]]:
+def payments(
+    engine: Engine, columns: str = AMOUNTS, where: str = "true"
+) -> list[tuple[object, ...]]:
     with engine.database.transaction() as connection:
         query = f"SELECT {columns} FROM payment WHERE {where} ORDER BY id"
         return connection.execute(query).fetchall()
@@ -88,20 +64,20 @@ def known(timed: tuple[Engine, Clock], model: Model) -> None:
 
 
 @pytest.fixture
-def call(timed: tuple[Engine, Clock], model: Model) -> Callable[..., dict[str, str]]:
+def call(timed: tuple[Engine, Clock], model: Model) -> Callable[..., dict[str, Any]]:
     """Give a function that makes a call; ``loses`` = its answer is lost."""
 
-    def called(kind: str, *, loses: bool = False, **cells: str) -> dict[str, str]:
+    def called(kind: str, *, loses: bool = False, **cells: str) -> dict[str, Any]:
         model.loses = loses
         caller = Caller(timed[0], find_place(timed[0], "local"))
-        told: dict[str, str] = caller.call({"kind": kind, **cells})
+        told: dict[str, Any] = caller.call({"kind": kind, **cells})
         assert (told["state"] == "unknown") == loses, told
         return told
 
     return called
 
 
-Call = Callable[..., dict[str, str]]
+Call = Callable[..., dict[str, Any]]
 ACH = {"account_number": "1234567890", "routing_number": "021000021"}
 ACH |= {"account_type": "checking", "sec_code": "WEB"}
 DUE = {**ACH, "collect_on": "2026-11-25", "currency": "USD", "amount_minor": "1000"}
