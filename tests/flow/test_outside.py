@@ -514,3 +514,15 @@ def test_a_lost_reversal_of_a_part_is_asked_about(
     assert list(processor.effects.values()) == [("sale", 2 * LOST), ("void", LOST)]
     assert idempotent or max(Counter(processor.calls).values()) == 1
     assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_the_day_of_a_gate_outside_is_not_closed_inside_a_transaction(
+    engine: Engine, processor: Processor
+) -> None:
+    done = batches.run(
+        engine, find_place(engine, "local"), [b"kind,gate\nclose_day,sandbox\n"], REQUEST
+    )
+    assert done.state == "completed"
+    assert states(engine) == {"rejected": 1}
+    assert processor.calls == []
