@@ -526,3 +526,22 @@ def test_the_day_of_a_gate_outside_is_not_closed_inside_a_transaction(
     assert done.state == "completed"
     assert states(engine) == {"rejected": 1}
     assert processor.calls == []
+
+
+@pytest.mark.usefixtures("outside")
+def test_follow_ups_are_sent_with_the_currency_of_their_payment(
+    engine: Engine, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row need not name it; the processor wants to know."""
+    heard: list[tuple[str, str]] = []
+    real = Processor.send
+
+    def send(self: Processor, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        heard.extend(calls.select("verb", "currency").rows())
+        return real(self, calls)
+
+    outside = registry.connectors()["sandbox"]
+    told = replace(outside, send=lambda calls: send(processor, calls))
+    monkeypatch.setitem(registry.connectors(), "sandbox", told)
+    assert run(engine, f"authorize,100,USD,{CARD},a,\ncapture,40,,,,,a\n").state == "completed"
+    assert heard == [("authorize", "USD"), ("capture", "USD")]
