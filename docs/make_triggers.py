@@ -19,7 +19,8 @@ it by hand. Test numbers skip the check digits there, and no live gate takes the
 
 def page() -> str:
     """Give the text of the page."""
-    told = [each for each in registry.connectors().values() if each.test_values or each.triggers]
+    named = sorted(registry.connectors().items())
+    told = [each for _, each in named if each.test_values or each.triggers]
     return "\n".join([_HEAD, *(line for each in told for line in _section(each))])
 
 

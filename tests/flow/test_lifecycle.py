@@ -18,7 +18,6 @@ from random import Random
 from typing import Any
 
 import polars as pl
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -546,7 +545,6 @@ def add_gates(engine: Engine) -> None:
             directory.add_gate(connection, values)
 
 
-@pytest.mark.xfail(reason="adjust tells payment_in_doubt before its other reasons", strict=False)
 def test_rules_are_tried_in_the_order_of_precedence(engine: Engine) -> None:
     add_gates(engine)
     place = find_place(engine, "local", "model")

@@ -26,7 +26,7 @@ from paybatch.flow.sending.recover import recover
 from tests_support import laws_hold
 
 AMOUNTS = "authorized, captured, released, cancelled, settled, refunded"
-IN_DOUBT = "payment_in_doubt"
+IN_DOUBT = "other_under_way"
 
 
 @pytest.fixture

@@ -219,6 +219,10 @@ class Reason(StrEnum):
     PAYMENT_IN_DOUBT = "payment_in_doubt", "the payment's outcome is not known yet"
     CHALLENGED = "challenged", "the payment is held by its fraud score: accept or refuse it first"
     CAPTURED_ALREADY = "captured_already", "the gate captures a payment once"
+    OTHER_UNDER_WAY = (
+        "other_under_way",
+        "another operation on it is not known yet, and both cannot be: send this one again then",
+    )
     CANCELLED_ALREADY = (
         "cancelled_already",
         "the payment is cancelled already: a cancelled one cannot be cancelled",

@@ -27,7 +27,7 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.NONE,
     statuses=lambda _: frozenset({Status.CHALLENGED}),
-    refusals=lambda _: (Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),),
+    refusals=lambda _: (Fault(Reason.OTHER_UNDER_WAY, "payment", payment.hold_in_doubt()),),
     effects=(
         ChangePayment(amounts={"captured": _captured}, state=pl.lit("approved")),
         Record(

@@ -41,7 +41,7 @@ KIND = Kind(
     amount=AmountRule.POSITIVE,
     statuses=lambda _: frozenset({Status.AUTHORIZED}),
     refusals=lambda _: (
-        Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),
+        Fault(Reason.OTHER_UNDER_WAY, "payment", payment.hold_in_doubt()),
         Fault(Reason.NOT_BY_CARD, "payment", payment.is_transfer()),
     ),
     fixed=holds.rolls_off,

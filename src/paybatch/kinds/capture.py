@@ -40,7 +40,7 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     # It releases the rest: what that is, is known when nothing else is under way.
     doubt = is_final.fill_null(value=False) & payment.hold_in_doubt()
     refusals = (
-        Fault(Reason.PAYMENT_IN_DOUBT, "payment", doubt),
+        Fault(Reason.OTHER_UNDER_WAY, "payment", doubt),
         Fault(Reason.HOLD_EXPIRED, "payment", expired),
     )
     if capabilities.several_captures:

@@ -43,7 +43,7 @@ def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     untaken = pl.col("is_payout") | ((pl.col("captured") == 0) & ~payment.in_collection())
     voiding = payment.in_collection() & payment.hold_in_doubt()
     return (
-        Fault(Reason.PAYMENT_IN_DOUBT, "payment", voiding),
+        Fault(Reason.OTHER_UNDER_WAY, "payment", voiding),
         Fault(Reason.NOT_A_DEBIT, "payment", ~is_debit),
         Fault(Reason.STATUS_NOT_ALLOWED, "payment", untaken),
     )

@@ -57,7 +57,7 @@ KIND = Kind(
     statuses=lambda _: USABLE_MANDATES,
     refusals=lambda _: (
         # Whether the debit under way is its last is not known: it is held until that has landed.
-        Fault(Reason.PAYMENT_IN_DOUBT, "payment", pl.col("reserved_capture") > 0),
+        Fault(Reason.OTHER_UNDER_WAY, "payment", pl.col("reserved_capture") > 0),
         Fault(Reason.MANDATE_ENDED, "payment", _status == "mandate_ended"),
         Fault(Reason.MANDATE_CANCELLED, "payment", _status == "mandate_cancelled"),
         Fault(Reason.SEQUENCE_NOT_ALLOWED, "sequence_type", _is_usable & ~_fits),

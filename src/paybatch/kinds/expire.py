@@ -32,7 +32,7 @@ _may_hold = frozenset(
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     expired = pl.col("status") == Status.EXPIRED.value
     return (
-        Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),
+        Fault(Reason.OTHER_UNDER_WAY, "payment", payment.hold_in_doubt()),
         Fault(Reason.HOLD_EXPIRED, "payment", expired),
     )
 

@@ -24,7 +24,7 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.NONE,
     statuses=lambda _: frozenset({Status.IN_COLLECTION}),
-    refusals=lambda _: (Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),),
+    refusals=lambda _: (Fault(Reason.OTHER_UNDER_WAY, "payment", payment.hold_in_doubt()),),
     effects=(
         ChangePayment(amounts={"captured": payment.open_hold()}, state=pl.lit("approved")),
         Record(

@@ -33,7 +33,7 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.NONE,
     statuses=lambda _: frozenset({Status.TRANSFER_PENDING, Status.SENT}),
-    refusals=lambda _: (Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),),
+    refusals=lambda _: (Fault(Reason.OTHER_UNDER_WAY, "payment", payment.hold_in_doubt()),),
     fixed=_fixed,
     effects=(
         ChangePayment(amounts={"captured": _captured}, state=pl.lit("approved")),

@@ -23,7 +23,7 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.NONE,
     statuses=lambda _: frozenset({Status.TRANSFER_PENDING}),
-    refusals=lambda _: (Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),),
+    refusals=lambda _: (Fault(Reason.OTHER_UNDER_WAY, "payment", payment.hold_in_doubt()),),
     effects=(
         ChangePayment(state=pl.lit("sent")),
         Record(

@@ -67,7 +67,7 @@ def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     # What it releases and what it cancels is told by what it finds: no capture may change that.
     capturing = pl.col("reserved_capture") > 0
     return (
-        Fault(Reason.PAYMENT_IN_DOUBT, "payment", capturing),
+        Fault(Reason.OTHER_UNDER_WAY, "payment", capturing),
         Fault(Reason.CANCELLED_ALREADY, "payment", status == Status.VOIDED.value),
         Fault(Reason.HOLD_EXPIRED, "payment", status == Status.EXPIRED.value),
         Fault(Reason.TRANSFER_ARRIVED, "payment", arrived & (payment.open_hold() == 0)),
