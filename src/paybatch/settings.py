@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(
         default=15.0, ge=0, description="How long a run waits for calls whose effect is unknown."
     )
+    drain_seconds: float = Field(
+        default=10.0, ge=0, description="How long a close of day waits for calls under way."
+    )
     secret_hours: float = Field(
         default=24.0, gt=0, le=24, description="How long a CVV may wait to be sent."
     )

@@ -33,7 +33,8 @@ SELECT merchant_id, operation_id, payment_id FROM attempt
 WHERE batch_id = %(batch_id)s AND state IN ('unknown', 'person');
 
 -- name: take_due
--- Takes tries that are to be asked about now; nobody else does so until a time.
+-- Takes tries that are to be asked about now; nobody else does so until a time. Closes of day go on
+-- by themselves (`closing.sql`).
 UPDATE attempt AS a SET
     state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s
 FROM (
@@ -41,6 +42,10 @@ FROM (
     WHERE
         (d.state = 'unknown' OR (d.state = 'sending' AND d.chunk_number IS NULL))
         AND d.next_look_at <= %(now)s
+        AND NOT EXISTS (
+            SELECT 1 FROM closing AS c
+            WHERE c.merchant_id = d.merchant_id AND c.operation_id = d.operation_id
+        )
     ORDER BY d.next_look_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

@@ -5,7 +5,7 @@ which that is safe. One that does not know the key has not done it; if repeating
 it must have said so twice, the second time long after the call can have been on its way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,16 +13,15 @@ import polars as pl
 
 from paybatch.domain.connector import Connector, Response, Result
 from paybatch.domain.few import distinct, joined
-from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine
-from paybatch.flow.jobs import defer_work
 from paybatch.flow.place import Place, place_of_merchants
 from paybatch.flow.sending.landing import doubt, land
 from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.tallies import left, tally
+from paybatch.flow.waking import rouse, wake
 from paybatch.flow.working.replies import no_answer
 from paybatch.flow.working.sender import Sender
-from paybatch.store import attempts, batches, chunks, operations
+from paybatch.store import attempts, operations
 from paybatch.store.database import Connection, Row
 
 # Behind each look that told nothing: seconds, minutes, an hour, then each day for five days.
@@ -56,7 +55,7 @@ def recover(engine: Engine) -> int:
             return known
         place = place_of_merchants(engine, distinct(taken["merchant_id"]))
         calls = rebuilt(engine, place, taken)
-        replies = _asked(engine, place, taken, calls)
+        replies = asked_of(engine, place, taken, calls)
         known += conclude(engine, Verdicts(place, taken, calls, replies))
 
 
@@ -71,7 +70,9 @@ def _as_calls(taken: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _asked(engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+def asked_of(
+    engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFrame
+) -> pl.DataFrame:
     """Find out what became of calls: one reply for each."""
     sender = Sender(engine, place)
     found: list[pl.DataFrame] = []
@@ -137,7 +138,7 @@ def conclude(engine: Engine, found: Verdicts) -> int:
     with engine.database.transaction() as connection:
         for row in found.taken.iter_rows(named=True):
             if row["operation_id"] not in answered:
-                attempts.set_next_look(connection, row, _next_look(found.place, row, now))
+                attempts.set_next_look(connection, row, next_look(found.place, row, now))
         keys = found.taken.rename({"operation_id": "id"})
         ours = attempts.close_attempts(connection, keys.filter(pl.col("id").is_in(list(answered))))
         done = found.calls.filter(pl.col("id").is_in(list(ours)))
@@ -152,7 +153,7 @@ def conclude(engine: Engine, found: Verdicts) -> int:
     return count
 
 
-def _next_look(place: Place, row: dict[str, object], now: datetime) -> datetime | None:
+def next_look(place: Place, row: Mapping[str, object], now: datetime) -> datetime | None:
     """Give when an unknown call is asked about again; None = a person must decide."""
     connector = place.connector(int(str(row["gate_id"])))
     looks = int(str(row["looks"]))
@@ -171,17 +172,3 @@ def _count(connection: Connection[Row], done: pl.DataFrame, counted: pl.DataFram
             operations.insert_tallies(connection, batch_id, left(own, Result.UNKNOWN.value))
             told = counted.filter(pl.col("batch_id") == batch_id)
             operations.insert_tallies(connection, batch_id, tally(told.drop("batch_id")))
-
-
-def wake(engine: Engine, connection: Connection[Row], batch_id: int) -> None:
-    """Let the chunks of a batch that wait be taken again, and the batch go on."""
-    chunks.wake_chunks(connection, batch_id)
-    if batches.move_batch(connection, batch_id, BatchState.RUNNING, engine.clock(), only="waiting"):
-        defer_work(connection, batch_id)
-
-
-def rouse(engine: Engine) -> None:
-    """Wake batches that wait for nothing any more: what they waited for became known meanwhile."""
-    with engine.database.transaction() as connection:
-        for batch_id in chunks.idle_batches(connection):
-            wake(engine, connection, batch_id)
