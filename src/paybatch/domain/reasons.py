@@ -159,7 +159,7 @@ class Reason(StrEnum):
     PROCESSOR_UNKNOWN = "processor_unknown", "the merchant has no gate at this processor"
     GATE_CLOSING = (
         "gate_closing",
-        "a close of this gate is under way or was not taken: see to it, or unlock the gate",
+        "a close of this gate is under way or was not taken: see to it or unlock the gate",
     )
     GATE_CLOSES = (
         "gate_closes",

@@ -71,7 +71,7 @@ SELECT EXISTS (
         AND a.merchant_id = %(merchant_id)s AND a.gate_id = ANY(%(gate_ids)s)
 );
 
--- name: left_open
+-- name: unknown_at_gates
 -- What is unknown at gates, but for a close itself; the first ones of it, and how many there are.
 SELECT a.operation_id, a.act, a.amount_minor, o.currency, count(*) OVER () AS total
 FROM attempt AS a
@@ -85,7 +85,8 @@ LIMIT %(limit)s;
 -- name: reserve_due
 -- Reserves what is due at gates for a close, locked in the order of the payments' keys, and sums it
 -- up, as `settle_payments` does where nobody outside is asked. Not due is what an earlier close
--- that has no answer yet takes, and what voids that are under way may cancel; those take the hold first.
+-- that has no answer yet takes, and what voids that are under way may cancel; they take the hold
+-- first.
 WITH taking AS MATERIALIZED (
     SELECT payment_id, sum(taken)::bigint AS taken, sum(refunded)::bigint AS refunded
     FROM settling WHERE merchant_id = %(merchant_id)s

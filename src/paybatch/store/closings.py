@@ -118,13 +118,13 @@ def calls_in_flight(connection: Connection[Row], merchant_id: int, gate_ids: Seq
     return bool(row and row[0])
 
 
-def left_open(
+def unknown_at_gates(
     connection: Connection[Row], taken: Taken, gate_ids: Sequence[int], limit: int
 ) -> list[dict[str, Any]]:
     """Give the first calls at gates that are unknown: operation, act, amount, currency, total."""
     parameters = {**_of(taken), "gate_ids": list(gate_ids), "limit": limit}
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_SQL["left_open"], parameters).fetchall()
+        return cursor.execute(_SQL["unknown_at_gates"], parameters).fetchall()
 
 
 def reserve_due(connection: Connection[Row], taken: Taken, gate_ids: Sequence[int]) -> list[Totals]:

@@ -165,7 +165,7 @@ def _tell(room: _Room) -> pl.DataFrame | None:
                         response=done,
                     )
                 )
-        found = closings.left_open(connection, taken, closing.gate_ids, LISTED_MAX)
+        found = closings.unknown_at_gates(connection, taken, closing.gate_ids, LISTED_MAX)
         closings.tell_closing(connection, taken, calls, _left_open(engine, found))
     return None
 

@@ -380,8 +380,8 @@ CREATE TABLE settlement (
 CREATE INDEX settlement_operation ON settlement (merchant_id, operation_id);
 
 -- A close of day at processors outside, while it is under way: its attempt is unknown from the
--- claim to the last answer. draining = calls at its gates may be under way until drain_until; told = what
--- is due is reserved, and the processor is told. phase is that of the row's chunk.
+-- claim to the last answer. draining = calls at its gates may be under way until drain_until; told =
+-- what is due is reserved, and the processor is told. phase is that of the row's chunk.
 CREATE TABLE closing (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
