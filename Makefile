@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test check format golden docs bench lock clean
+.PHONY: setup run test check format golden docs bench chaos lock clean
 
 setup:
 	@$(PYTHON) install.py
@@ -37,6 +37,10 @@ docs: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+# Rows in, effects out, whatever breaks; CHAOS_SEED=n repeats a run, CHAOS_FORM=short is a small one.
+chaos: setup
+	@CHAOS_SEED=$(CHAOS_SEED) CHAOS_FORM=$(or $(CHAOS_FORM),long) $(BIN)/python -m bench.chaos
 
 # Hashes, no addresses: any index that has these files will do.
 lock:

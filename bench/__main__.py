@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from bench import batches, closing, machine, results, starts, yardsticks
+from bench import batches, closing, machine, outside, results, starts, yardsticks
 from bench.calls import calls
 from bench.command import paybatch
 from bench.figures import Figure
@@ -23,6 +23,7 @@ MEASURES: dict[str, Measure] = {
     "starts": starts.starts,
     "calls": calls,
     "plain": batches.plain,
+    "outside": outside.outside,
     "copy": yardsticks.raw_copy,
     "pgbench": yardsticks.pgbench,
     "few-cards": batches.few_cards,

@@ -15,6 +15,9 @@ SPEED = "operations/s"
 MEMORY = "peak Pss of paybatch"
 PLAIN_GROUP = "without tricks"
 PLAIN = "a file, each row a chunk: operations/s"
+FOLLOW_UP_TARGET = 20_000.0
+# Kind -> minor units that each row asks for; None = it moves no money.
+FOLLOW_UPS = {"refund": 10, "chargeback": 10, "fraud": None, "comment": None, "blacklist": None}
 
 
 def _many(rows: int) -> str:
@@ -95,11 +98,25 @@ def captures(house: House) -> Iterator[Figure]:
     ran = run_file(house, made)
     yield Figure(group, "authorizations before, native: operations/s", rows / ran.seconds, "1/s")
     files.captures(path, result_of(made))
-    _forget(made)
     house.settle()
     ran = run_file(house, path)
     _forget(path)
     yield from _of_file(group, rows, ran)
+    yield from _follow_ups(house, result_of(made))
+    _forget(made)
+
+
+def _follow_ups(house: House, made: Path) -> Iterator[Figure]:
+    """Measure what else is done to payments that were captured: money given back, and marks."""
+    for kind, amount in FOLLOW_UPS.items():
+        path = house.folder / f"{kind}.csv"
+        rows = files.follow_ups(path, made, kind, amount)
+        house.settle()
+        ran = run_file(house, path)
+        _forget(path)
+        seconds = sum(ran.steps[step] for step in ("accept", "work", "report"))
+        group = f"follow-ups and marks over {rows:,} payments"
+        yield Figure(group, f"{kind}: operations/s", rows / seconds, "1/s", FOLLOW_UP_TARGET)
 
 
 def _forget(path: Path) -> None:

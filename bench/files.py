@@ -31,6 +31,19 @@ def captures(path: Path, result: Path) -> None:
     ).sink_csv(path)
 
 
+def follow_ups(path: Path, result: Path, kind: str, amount_minor: int | None) -> int:
+    """Write a row of a kind for each payment that a result file names; give how many."""
+    made = pl.scan_csv(result, infer_schema=False).filter(pl.col("outcome") == "approved")
+    columns = [pl.lit(kind).alias("kind"), pl.col("result_payment").alias("payment")]
+    if amount_minor is not None:
+        columns += [pl.lit(amount_minor).alias("amount_minor"), pl.col("currency")]
+    if kind == "comment":
+        columns.append(pl.lit("seen by the desk").alias("comment"))
+    made.select(columns).sink_csv(path)
+    with path.open("rb") as lines:
+        return sum(1 for _ in lines) - 1
+
+
 def refunds_of_one(path: Path, rows: int) -> None:
     """Write a sale and ``rows`` refunds of it."""
     name = f"one-of-{rows}"

@@ -22,6 +22,7 @@ class Sizes:
     many_rows: int = 3_000_000
     captures: int = 500_000
     refunds: int = 50_000
+    outside_rows: int = 60_000
     plain_rows: int = 500
     calls: int = 500
     calls_at_once: int = 9_600
@@ -36,6 +37,7 @@ QUICK = Sizes(
     many_rows=200_000,
     captures=50_000,
     refunds=10_000,
+    outside_rows=10_000,
     plain_rows=100,
     calls=100,
     calls_at_once=1_600,

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         default=10.0, ge=0, description="How long a close of day waits for calls under way."
     )
+    breaker_calls: int = Field(
+        default=20, ge=1, description="So many calls in a row without an answer pause a batch."
+    )
     secret_hours: float = Field(
         default=24.0, gt=0, le=24, description="How long a CVV may wait to be sent."
     )

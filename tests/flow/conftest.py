@@ -22,7 +22,7 @@ def outside(processor: Processor, monkeypatch: pytest.MonkeyPatch) -> Connector:
         INLINE, inline=False, idempotent=True, send=processor.send, look_up=processor.look_up
     )
     monkeypatch.setitem(registry.connectors(), "sandbox", connector)
-    monkeypatch.setattr("paybatch.flow.sending.flight.TRIES_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("paybatch.flow.sending.outward.TRIES_SECONDS", (0.0, 0.0, 0.0))
     monkeypatch.setattr("paybatch.flow.batch.OTHERS_SECONDS", 0.0)
     return connector
 

@@ -15,12 +15,14 @@ from closing_support import HEADER, act, balances, close, row, sale, settled
 from conftest import gate_values
 from outside_support import LOST, Clock, Processor
 from paybatch import registry
+from paybatch.domain.connector import Result
 from paybatch.flow import batch as batches
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.intake.receive import Request
 from paybatch.flow.place import find_place
 from paybatch.flow.sending.close_day import carry_on_all
+from paybatch.flow.sending.decide import Decision, decide
 from paybatch.flow.sending.recover import recover
 from paybatch.store import directory
 from paybatch.store.batches import Batch
@@ -224,7 +226,7 @@ def test_a_close_is_taken_on_wherever_its_worker_was_killed(
     engine, clock = clocked
     run(engine, sale("a", 1000))
     begun = run(engine, close())
-    for step in ("_drain", "_tell", "_replies", "_conclude", "_finish"):
+    for step in ("_drain", "_tell", "_replies", "_conclude", "finish"):
         with monkeypatch.context() as patch:
             patch.setattr(f"paybatch.flow.sending.close_day.{step}", _killed)
             if asked(engine, "SELECT 1 FROM closing"):
@@ -286,6 +288,32 @@ def test_an_unlocked_gate_goes_on_while_its_close_is_asked_about(
     assert [(each[1], each[5]) for each in settled(engine)] == [(1, 5), (2, 1000)]
     assert is_clean(engine)
     assert laws_hold(engine)
+
+
+@pytest.mark.parametrize("result", ["approved", "declined"])
+def test_a_person_decides_a_close_that_nobody_tells_of(
+    clocked: tuple[Engine, Clock], processor: Processor, result: str
+) -> None:
+    engine, clock = clocked
+    run(engine, sale("a", 1000))
+    processor.is_mute = True
+    begun = run(engine, close(), sale("b", 1))
+    for _ in range(20):
+        clock.now += timedelta(days=1)
+        carry_on_all(engine)
+        recover(engine)
+    ((merchant, operation, state),) = asked(
+        engine, "SELECT merchant_id, operation_id, state FROM attempt WHERE act = 'close_day'"
+    )
+    assert state == "person"
+    processor.is_mute = False
+    decision = Decision(result=Result(result), note="the bank's letter", actor="user:ann")
+    assert decide(engine, [merchant], operation, decision).batch_id == begun.id
+    assert is_clean(engine)
+    assert outcomes(engine, "close_day")[0][0] == result
+    assert len(settled(engine)) == (result == "approved")
+    assert go_on(engine, begun) == ("completed" if result == "approved" else "waiting")
+    assert len(closes(processor)) == 1
 
 
 def test_single_calls_close_and_are_told_to_come_again(

@@ -317,3 +317,66 @@ def test_a_later_payment_of_a_series_is_sent_with_its_id(engine: Engine) -> None
     assert run_marks(engine, later) == "completed"
     assert states(engine) == {"approved": 3}
     assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_rows_behind_an_unknown_one_wait_while_the_others_go_on(
+    clocked: tuple[Engine, Clock], processor: Processor
+) -> None:
+    """The chunk is taken again for the capture; that must not end it."""
+    engine, clock = clocked
+    rows = f"sale,{LOST},USD,{CARD},a,\nrefund,10,USD,,,,a\nauthorize,50,USD,{CARD},b,\n"
+    done = run(engine, rows + "capture,50,USD,,,,b\n")
+    assert (done.state, states(engine)) == ("waiting", {"approved": 2})
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert states(engine) == {"approved": 4}
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_batch_is_not_complete_while_a_row_without_followers_is_unknown(
+    clocked: tuple[Engine, Clock],
+) -> None:
+    engine, _ = clocked
+    rows = f"refund,{LOST},USD,,,,old\nauthorize,50,USD,{CARD},b,\ncapture,50,USD,,,,b\n"
+    assert run(engine, f"sale,900,USD,{CARD},old,\n").state == "completed"
+    assert run(engine, "refund,1,USD,,,,old\n" + rows).state == "waiting"
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("kind", ["capture", "void"])
+def test_what_the_gate_decides_of_a_call_holds_when_it_becomes_known_later(
+    clocked: tuple[Engine, Clock], processor: Processor, kind: str
+) -> None:
+    """At a gate with one capture for each payment every capture is final."""
+    engine, clock = clocked
+    with engine.database.transaction() as connection:
+        connection.execute("UPDATE gate SET capabilities = '{\"several_captures\": false}'")
+    assert run(engine, f"authorize,900,USD,{CARD},a,\n").state == "completed"
+    done = run(engine, f"{kind},{LOST},USD,,,,a\n")
+    assert done.state == "waiting"
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    with engine.database.transaction() as connection:
+        found = connection.execute("SELECT captured, released FROM payment").fetchall()
+    assert found == [(LOST, 900 - LOST) if kind == "capture" else (0, LOST)]
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_worker_that_lost_its_chunk_sends_nothing_again(
+    clocked: tuple[Engine, Clock], processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others ask what became of the call by then, and may take it for never sent."""
+    engine, clock = clocked
+
+    def waited(*_: object) -> bool:
+        clock.now += timedelta(hours=1)
+        return True
+
+    monkeypatch.setattr("paybatch.flow.sending.outward.Outward._waited", waited)
+    run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
+    assert len(processor.calls) == 1 + len(processor.looks)

@@ -19,6 +19,7 @@ from paybatch.cli import (
     run,
     sandbox,
     server,
+    unknown,
     worker,
 )
 from paybatch.cli.output import fail, sentence_of
@@ -43,6 +44,7 @@ app.command()(server.migrate)
 app.command()(server.stop)
 app.add_typer(batch.app, name="batch")
 app.add_typer(payment.app, name="payment")
+app.add_typer(unknown.app, name="unknown")
 app.add_typer(recurring.app, name="recurring")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(merchant.app, name="merchant")

@@ -10,7 +10,7 @@ from paybatch.cli.steps import Took
 from paybatch.domain.reasons import Reason
 from paybatch.flow.describe import FAULTS_TOLD
 from paybatch.flow.engine import Engine
-from paybatch.flow.summary import Outcome, why_ended
+from paybatch.flow.summary import Outcome, why_ended, why_paused
 from paybatch.store import directory, operations
 from paybatch.store.batches import Batch
 from paybatch.store.chunks import list_chunks
@@ -44,7 +44,8 @@ def as_object(
     return {
         "id": batch_name(engine, batch.id),
         "state": batch.state,
-        "reason": why_ended(batch, outcomes),
+        "reason": why_ended(batch, outcomes) or why_paused(batch),
+        "resume_at": batch.resume_at,
         "file": batch.file_name,
         "dialect": batch.dialect,
         "merchant": batch.merchant,
@@ -100,6 +101,7 @@ def show_batch(
         {
             "Batch": batch_name(engine, batch.id),
             "State": batch.state,
+            "Why": why_paused(batch),
             "File": f"{batch.file_name} ({batch.dialect}, {batch.byte_count:,} bytes)",
             "Policy": batch.policy,
             "Merchant": batch.merchant,
@@ -126,6 +128,9 @@ def show_run(
     name = batch_name(engine, batch.id)
     say(f"Batch {name} is {batch.state}: {batch.file_name}, merchant {batch.merchant}, "
         f"gate {_gate_words(engine, batch)}")  # fmt: skip
+    why = why_paused(batch)
+    if why is not None:
+        say(f"{why} Or: paybatch batch resume {name}")
     show_outcomes(engine, batch, outcomes)
     if took.rows:
         say(str(took))

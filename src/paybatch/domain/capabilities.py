@@ -70,6 +70,10 @@ class Capabilities(BaseModel):
             raise ValueError("write no, yes, or a percent from 1 to 999")
         return str(told)
 
+    calls_per_second: float = Field(
+        default=0, ge=0, le=100_000, description="How many calls it takes; 0 = no limit."
+    )
+
     @field_validator("hold_days")
     @classmethod
     def _are_days(cls, told: frozenset[str]) -> frozenset[str]:

@@ -58,6 +58,9 @@ class Verb(StrEnum):
     UNBLACKLIST = "unblacklist"  # take it off
 
 
+LOOK_UP = "look_up"  # in place of a verb: by us, never told to a connector as one
+
+
 class Result(StrEnum):
     """What became of a call."""
 
@@ -138,6 +141,7 @@ class Connector:
             in test mode, and no live gate takes them.
         triggers: What else makes it answer otherwise in test mode: column -> value -> meaning.
         settings: What a gate must tell it, such as the processor's address -> its meaning.
+        calls_per_second: How many calls its processor takes from all gates; None = no limit.
         calls_in_flight: How many calls may be under way at once.
         claim_rows: How many calls are claimed at once, so many at most are in doubt after a crash.
         timeout_seconds: How long it waits for an answer before it says ``unknown``.
@@ -156,6 +160,7 @@ class Connector:
     test_values: Mapping[str, str] = field(default_factory=dict)
     triggers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    calls_per_second: float | None = None
     calls_in_flight: int = 1
     claim_rows: int = 2_000
     timeout_seconds: float = 30.0

@@ -124,6 +124,8 @@ class Kind:
         whole_only: Whether it may only act on all that is left.
         reserves: The payment's column that is reserved while the call is under way.
         effects: What an approval changes.
+        asks: Whether the processor is asked what became of the payment, and what is unknown of it
+            is settled; it has no verb, and no effect outside.
         closes: How much of a row's amount is closed with us, though there is a verb (minor units,
             over the payment's columns); the processor is asked for the rest. None = nothing.
         forced: Which rows are done with us also when the processor declines.
@@ -171,6 +173,7 @@ class Kind:
     whole_only: Callable[[Capabilities], bool] = _never
     reserves: str | None = None
     effects: tuple[Effect, ...] = ()
+    asks: bool = False
     closes: Callable[[Capabilities], pl.Expr | None] = _all_sent
     forced: pl.Expr | None = None
     reads: tuple[Field, ...] = ()

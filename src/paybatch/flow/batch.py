@@ -19,6 +19,7 @@ from paybatch.flow.intake.accept import Advance
 from paybatch.flow.intake.receive import Request
 from paybatch.flow.jobs import defer_work
 from paybatch.flow.place import Place, find_place
+from paybatch.flow.sending.broken import is_broken, mend
 from paybatch.flow.sending.close_day import carry_on_all
 from paybatch.flow.sending.recover import recover
 from paybatch.flow.summary import summarize
@@ -84,8 +85,12 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
     if batch.state == BatchState.READY:
         batch = approve(engine, batch)
     patient_until = time.monotonic() + engine.settings.patience_seconds
-    while batch.state in {BatchState.RUNNING, BatchState.WAITING}:
-        if batch.state == BatchState.WAITING:
+    while batch.state in {BatchState.RUNNING, BatchState.WAITING} or is_broken(batch):
+        if is_broken(batch):
+            batch = control.calm(engine, batch_id)
+            if not mend(engine, batch) and time.monotonic() > patient_until:
+                break  # a worker goes on when the processor may answer again
+        elif batch.state == BatchState.WAITING:
             if time.monotonic() > patient_until:
                 break  # a worker, or a later resume, asks again when the time has come
             recover(engine)
@@ -94,7 +99,7 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
             working.work(engine, batch, place, listener.settled)
             working.finish(engine, batch_id)
         batch = load_batch(engine, batch_id)
-        if batch.state in {BatchState.RUNNING, BatchState.WAITING}:
+        if batch.state in {BatchState.RUNNING, BatchState.WAITING} or is_broken(batch):
             time.sleep(OTHERS_SECONDS)  # another worker still has a chunk, or it is too early
     done = control.calm(engine, batch_id)
     with suppress(BlobsError, DatabaseBusyError):  # what others left is no fault of this batch

@@ -8,6 +8,7 @@ from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine, load_batch, move
 from paybatch.flow.foresee import REFUSED
 from paybatch.flow.intake import receive
+from paybatch.flow.sending.broken import is_broken, keep_paused, probe_now
 from paybatch.flow.sending.left import abandon, unclaimed_rows
 from paybatch.flow.tallies import left, tally
 from paybatch.flow.working.expanding import cut_short
@@ -30,7 +31,10 @@ def pause(engine: Engine, batch: Batch, actor: str) -> Batch:
     Raises:
         NotNowError: The batch is not running.
     """
-    _ask(engine, batch, BatchState.PAUSING, actor, "paused")
+    if is_broken(batch):
+        keep_paused(engine, batch, actor)
+    else:
+        _ask(engine, batch, BatchState.PAUSING, actor, "paused")
     return calm(engine, batch.id)
 
 
@@ -47,6 +51,8 @@ def cancel(engine: Engine, batch: Batch, actor: str) -> Batch:
 def resume(engine: Engine, batch: Batch, actor: str) -> None:
     """Let a paused batch run again; one that was only killed needs no permission."""
     if batch.state in {BatchState.PAUSING, BatchState.PAUSED}:
+        if batch.pause_reason is not None:
+            probe_now(engine, batch)
         _ask(engine, batch, BatchState.RUNNING, actor, "resumed")
 
 
@@ -140,7 +146,7 @@ def cancel_rows(engine: Engine, batch: Batch, refused: pl.DataFrame | None = Non
                 operations.copy_outcomes(connection, ended(gone, engine.clock()))
                 operations.insert_tallies(connection, batch.id, left(rows))
                 operations.insert_tallies(connection, batch.id, tally(gone))
-            is_open = chunks.in_doubt(connection, batch.id, chunk)
+            is_open = chunks.in_doubt(connection, batch.id, chunk.number)
             state = "waiting" if is_open else "cancelled"
             chunks.cancel_chunk(connection, batch.id, chunk.number, state)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from paybatch.domain.lifecycle import BatchState
+from paybatch.flow.traffic import Traffic
 from paybatch.settings import Settings
 from paybatch.store import batches, directory, embedded
 from paybatch.store.blobs import Blobs
@@ -43,6 +44,7 @@ class Engine:
     known_numbers: set[tuple[int, str]] = field(default_factory=set)
     accounts: dict[tuple[int, int, str], dict[str, int]] = field(default_factory=dict)
     test_numbers: dict[str, dict[str, str]] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
 
     def close(self) -> None:
         """Close the connections."""

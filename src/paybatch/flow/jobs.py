@@ -4,6 +4,7 @@ A job says that a batch has work. One that runs twice, late or never changes not
 a ready chunk works it.
 """
 
+from datetime import datetime
 from functools import cache
 
 import procrastinate
@@ -20,9 +21,9 @@ def _deferring() -> procrastinate.App:
     return procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
-def defer_work(connection: Connection[Row], batch_id: int) -> None:
-    """Say that a batch has work, in the caller's transaction."""
+def defer_work(connection: Connection[Row], batch_id: int, at: datetime | None = None) -> None:
+    """Say that a batch has work, now or from a time on, in the caller's transaction."""
     job = _deferring().configure_task(
-        WORK, queue=QUEUE, allow_unknown=True, lock=None, connection=connection
+        WORK, queue=QUEUE, allow_unknown=True, lock=None, schedule_at=at, connection=connection
     )
     job.defer(batch_id=batch_id)

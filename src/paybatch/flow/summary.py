@@ -59,6 +59,16 @@ class Outcome:
         return sums
 
 
+def why_paused(batch: Batch) -> str | None:
+    """Say why a batch pauses that nobody paused, and when it goes on; None where it does not."""
+    if batch.pause_reason is None:
+        return None
+    reason = batch.pause_reason[0].upper() + batch.pause_reason[1:]
+    if batch.resume_at is None:
+        return f"{reason}."
+    return f"{reason}. A worker goes on with it from {batch.resume_at:%H:%M:%S} (UTC) on."
+
+
 def why_ended(batch: Batch, outcomes: Mapping[str, Outcome]) -> str | None:
     """Say why a batch ended before its last row; None where its state says enough."""
     if batch.refusal is not None:

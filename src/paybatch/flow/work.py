@@ -117,7 +117,7 @@ def _begun(work: Work, connection: Connection[Row], chunk: Chunk) -> tuple[int, 
     if chunk.state == "sending":
         abandon(work.engine, connection, work.batch.id, chunk)
     rows = claimed(connection, work.batch, chunk)
-    left_over = open_rows(connection, work.batch.id, chunk, rows)
+    left_over, has_held = open_rows(connection, work.batch.id, chunk, rows)
     if chunk.kind == TOTALS and children_wait(connection, work.batch.id):
         chunks.finish_chunk(connection, work.batch.id, chunk.number, 0, "waiting")
         return 0, None
@@ -129,11 +129,12 @@ def _begun(work: Work, connection: Connection[Row], chunk: Chunk) -> tuple[int, 
     awaited = awaited_of(settled)
     faults = _stored(work, connection, settled, left_over, is_told=chunk.holds_lines)
     done = sum(each.outcomes.height for each in settled)
-    has_followers = done + awaited.height < left_over.height and not _made_others(left_over)
+    is_rest = done + awaited.height < left_over.height and not _made_others(left_over)
+    has_followers = has_held or is_rest
     if not awaited.is_empty():
         awaited = _kept(work, connection, chunk, awaited)
     if awaited.is_empty():
-        is_waiting = has_followers or chunks.in_doubt(connection, work.batch.id, chunk)
+        is_waiting = has_followers or chunks.in_doubt(connection, work.batch.id, chunk.number)
         state = "waiting" if is_waiting else "done"
         if work.place.has_outside and state == "done":
             drop_cvvs(work, connection, rows)

@@ -80,6 +80,7 @@ def take_on_left(engine: Engine) -> None:
     _try("secrets", lambda: _forget_old_secrets(engine))
     with engine.database.transaction() as connection:
         waiting = stored.unfinished(connection)
+        waiting += stored.paused_until(connection, engine.clock())
     for batch_id in waiting:
         _try(f"batch {_name(engine, batch_id)}", partial(take_on, engine, batch_id))
     _try("unknown", lambda: recover(engine))

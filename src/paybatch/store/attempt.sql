@@ -33,15 +33,21 @@ SELECT merchant_id, operation_id, payment_id FROM attempt
 WHERE batch_id = %(batch_id)s AND state IN ('unknown', 'person');
 
 -- name: take_due
--- Takes tries that are to be asked about now; nobody else does so until a time. Closes of day go on
--- by themselves (`closing.sql`).
+-- Takes tries that are to be asked about now; nobody else does so until a time. Those of a gate
+-- whose breaker is open wait for it. Closes of day go on by themselves (`closing.sql`).
 UPDATE attempt AS a SET
-    state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s
+    state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
 FROM (
     SELECT d.merchant_id, d.operation_id, d.number, d.state FROM attempt AS d
     WHERE
         (d.state = 'unknown' OR (d.state = 'sending' AND d.chunk_number IS NULL))
         AND d.next_look_at <= %(now)s
+        AND NOT EXISTS (
+            SELECT 1 FROM breaker AS b
+            WHERE
+                b.merchant_id = d.merchant_id AND b.gate_id = d.gate_id
+                AND b.state = 'open' AND b.retry_at > %(now)s
+        )
         AND NOT EXISTS (
             SELECT 1 FROM closing AS c
             WHERE c.merchant_id = d.merchant_id AND c.operation_id = d.operation_id
@@ -56,25 +62,74 @@ RETURNING
     a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
     a.amount_minor, a.payment_id, a.looks, w.state, a.created_at;
 
--- name: hasten
--- Lets what is unknown about these payments be asked about at once.
-UPDATE attempt AS a SET next_look_at = %(now)s
+-- name: take_of_payments
+-- Takes what is unknown of these payments, to be asked about now; nobody else does so until a time.
+UPDATE attempt AS a SET
+    state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
+FROM (
+    SELECT d.merchant_id, d.operation_id, d.number, d.state FROM attempt AS d
+    INNER JOIN
+        unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS p (merchant_id, id)
+        ON d.merchant_id = p.merchant_id AND p.id IN (d.operation_id, d.payment_id)
+    WHERE
+        d.state IN ('unknown', 'person')
+        AND (d.asked_until IS NULL OR d.asked_until <= %(now)s)
+    ORDER BY d.merchant_id, d.operation_id
+    FOR UPDATE OF d SKIP LOCKED
+) AS w
 WHERE
-    a.merchant_id = %(merchant_id)s AND a.state IN ('unknown', 'person')
-    AND (a.payment_id = %(payment_id)s OR a.operation_id = %(payment_id)s);
+    a.merchant_id = w.merchant_id AND a.operation_id = w.operation_id AND a.number = w.number
+RETURNING
+    a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
+    a.amount_minor, a.payment_id, a.looks, w.state, a.created_at;
+
+-- name: unknown_payments
+-- Those of these payments of which something is unknown.
+SELECT DISTINCT p.merchant_id, p.id
+FROM attempt AS d
+INNER JOIN
+    unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS p (merchant_id, id)
+    ON d.merchant_id = p.merchant_id AND p.id IN (d.operation_id, d.payment_id)
+WHERE d.state IN ('unknown', 'person');
+
+-- name: makers
+-- The known tries that made these payments.
+SELECT
+    a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
+    a.amount_minor, a.payment_id, a.looks, a.state, a.created_at
+FROM attempt AS a
+INNER JOIN
+    unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS p (merchant_id, id)
+    ON a.merchant_id = p.merchant_id AND a.operation_id = p.id
+WHERE
+    a.state <> 'unknown' AND a.state <> 'person'
+    AND EXISTS (
+        SELECT 1 FROM outcome AS u
+        WHERE u.merchant_id = a.merchant_id AND u.id = a.operation_id
+    );
+
+-- name: hasten
+-- Lets what is unknown be asked about at once: all of it, or only these operations. What somebody
+-- asks about right now stays as it is.
+UPDATE attempt SET state = 'unknown', next_look_at = %(now)s
+WHERE
+    merchant_id = ANY(%(merchant_ids)s) AND state IN ('unknown', 'person')
+    AND (%(operation_ids)s::bigint [] IS NULL OR operation_id = ANY(%(operation_ids)s))
+    AND (asked_until IS NULL OR asked_until <= %(now)s);
 
 -- name: set_next_look
 -- When a try is asked about again; a null time = a person must decide.
 UPDATE attempt SET
     state = CASE WHEN %(next_look_at)s::timestamptz IS NULL THEN 'person' ELSE 'unknown' END,
-    next_look_at = %(next_look_at)s
+    next_look_at = %(next_look_at)s,
+    asked_until = NULL
 WHERE
     merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s
     AND looks = %(looks)s AND state = 'unknown';
 
 -- name: close_attempts
 -- These tries are known now; gives those that nobody else has closed or taken meanwhile.
-UPDATE attempt AS a SET state = 'known', next_look_at = NULL
+UPDATE attempt AS a SET state = 'known', next_look_at = NULL, asked_until = NULL
 FROM
     unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint [], %(looks)s::smallint [])
         AS w (merchant_id, id, looks)
@@ -87,7 +142,8 @@ RETURNING a.operation_id;
 -- Tries that never left the house are as if they had not been made.
 DELETE FROM attempt AS a
 USING unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
-WHERE a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state = 'sending';
+WHERE
+    a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state IN ('sending', 'unknown');
 
 -- name: settled_range
 -- Which operations of a range of ids have ended.
@@ -121,8 +177,8 @@ COPY (
 -- What is unknown, oldest first, with what was asked for.
 SELECT
     a.merchant_id, m.name AS merchant, a.operation_id, a.batch_id, a.chunk_number,
-    g.name AS gate, a.act, a.amount_minor, o.currency, a.payment_id, o.reference, a.state, a.looks,
-    a.next_look_at, a.created_at
+    g.name AS gate, a.act, a.amount_minor, o.currency, a.payment_id, o.reference, o.masked, a.state,
+    a.looks, a.next_look_at, a.created_at
 FROM attempt AS a
 INNER JOIN merchant AS m ON a.merchant_id = m.id
 INNER JOIN gate AS g ON a.merchant_id = g.merchant_id AND a.gate_id = g.id
@@ -131,12 +187,22 @@ WHERE a.state IN ('unknown', 'person') AND a.merchant_id = ANY(%(merchant_ids)s)
 ORDER BY a.created_at, a.operation_id
 LIMIT %(limit)s;
 
+-- name: find_one
+-- One try with where it stands, whoever asks about it.
+SELECT
+    merchant_id, operation_id, batch_id, chunk_number, gate_id, key, act, amount_minor, payment_id,
+    looks, state, created_at
+FROM attempt
+WHERE merchant_id = ANY(%(merchant_ids)s) AND operation_id = %(operation_id)s;
+
 -- name: take_one
--- Takes one unknown try for a person's decision.
-UPDATE attempt SET state = 'person', looks = looks + 1, next_look_at = NULL
+-- Takes one unknown try for a person's decision, unless somebody asks about it right now. A look-up
+-- that took it before cannot settle it any more.
+UPDATE attempt SET state = 'person', looks = looks + 1, next_look_at = NULL, asked_until = NULL
 WHERE
-    merchant_id = ANY(%(merchant_ids)s) AND operation_id = %(operation_id)s
+    merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s
     AND state IN ('unknown', 'person')
+    AND (asked_until IS NULL OR asked_until <= %(now)s)
 RETURNING
     merchant_id, operation_id, batch_id, chunk_number, gate_id, key, act, amount_minor, payment_id,
     looks, 'unknown', created_at;

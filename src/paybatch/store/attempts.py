@@ -97,18 +97,70 @@ def take_due(
     return pl.DataFrame(rows, schema=TAKEN, orient="row")
 
 
-def take_one(
+def find_one(
     connection: Connection[Row], merchant_ids: Sequence[int], operation_id: int
 ) -> pl.DataFrame:
-    """Take one unknown attempt for a person's decision, shaped as ``TAKEN``; empty = none."""
+    """Read the attempt of an operation, shaped as ``TAKEN``; empty = it has none."""
     parameters = {"merchant_ids": list(merchant_ids), "operation_id": operation_id}
+    rows = connection.execute(_SQL["find_one"], parameters).fetchall()
+    return pl.DataFrame(rows, schema=TAKEN, orient="row")
+
+
+def take_one(connection: Connection[Row], key: tuple[int, int], now: datetime) -> pl.DataFrame:
+    """Take an unknown attempt (merchant, operation) for a person's decision, shaped as ``TAKEN``.
+
+    Empty = it is known by now, or somebody asks about it right now.
+    """
+    parameters = {"merchant_id": key[0], "operation_id": key[1], "now": now}
     rows = connection.execute(_SQL["take_one"], parameters).fetchall()
     return pl.DataFrame(rows, schema=TAKEN, orient="row")
 
 
-def hasten(connection: Connection[Row], merchant_id: int, payment_id: int, now: datetime) -> int:
-    """Let what is unknown about a payment be asked about at once; give how much that is."""
-    parameters = {"merchant_id": merchant_id, "payment_id": payment_id, "now": now}
+def _of_payments(keys: pl.DataFrame) -> dict[str, list[int]]:
+    """Give payments by ``merchant_id, payment_id`` as parameters of a statement."""
+    return {
+        "merchant_ids": keys["merchant_id"].to_list(),
+        "payment_ids": keys["payment_id"].to_list(),
+    }
+
+
+def take_of_payments(
+    connection: Connection[Row], keys: pl.DataFrame, now: datetime, *, until: datetime
+) -> pl.DataFrame:
+    """Take what is unknown of payments (``merchant_id, payment_id``), shaped as ``TAKEN``."""
+    parameters = {**_of_payments(keys), "now": now, "until": until}
+    rows = connection.execute(_SQL["take_of_payments"], parameters).fetchall()
+    return pl.DataFrame(rows, schema=TAKEN, orient="row")
+
+
+def unknown_payments(connection: Connection[Row], keys: pl.DataFrame) -> pl.DataFrame:
+    """Give those of some payments of which something is unknown: ``merchant_id, payment_id``."""
+    rows = connection.execute(_SQL["unknown_payments"], _of_payments(keys)).fetchall()
+    schema = {"merchant_id": pl.Int32, "payment_id": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def makers(connection: Connection[Row], keys: pl.DataFrame) -> pl.DataFrame:
+    """Give the known attempts that made payments, shaped as ``TAKEN``."""
+    rows = connection.execute(_SQL["makers"], _of_payments(keys)).fetchall()
+    return pl.DataFrame(rows, schema=TAKEN, orient="row")
+
+
+def hasten(
+    connection: Connection[Row],
+    merchant_ids: Sequence[int],
+    operation_ids: Sequence[int] | None,
+    now: datetime,
+) -> int:
+    """Let what is unknown be asked about at once; give how much that is.
+
+    ``operation_ids`` None = all that is unknown of these merchants.
+    """
+    parameters = {
+        "merchant_ids": list(merchant_ids),
+        "operation_ids": None if operation_ids is None else list(operation_ids),
+        "now": now,
+    }
     return connection.execute(_SQL["hasten"], parameters).rowcount
 
 
@@ -132,7 +184,7 @@ def close_attempts(connection: Connection[Row], keys: pl.DataFrame) -> set[int]:
 
 
 def drop_attempts(connection: Connection[Row], keys: pl.DataFrame) -> None:
-    """Drop attempts (``merchant_id, id``) that never left the house."""
+    """Drop attempts (``merchant_id, id``) that never left the house, or had no effect there."""
     connection.execute(_SQL["drop_attempts"], _listed(keys))
 
 

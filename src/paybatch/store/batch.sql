@@ -24,8 +24,8 @@ ORDER BY occurrence DESC;
 SELECT
     b.id, b.sender_id, s.name AS sender, b.merchant_id, m.name AS merchant, b.gate_id, b.dialect,
     b.kind, b.file_name, b.content_hash, b.byte_count, b.shape, b.columns, b.policy, b.state,
-    b.refusal, b.nonce, b.wrapped_key, b.row_count, b.has_subjects, b.created_at, b.released_at,
-    b.finished_at
+    b.refusal, b.pause_reason, b.resume_at, b.nonce, b.wrapped_key, b.row_count, b.has_subjects,
+    b.created_at, b.released_at, b.finished_at
 FROM batch AS b
 INNER JOIN sender AS s ON b.sender_id = s.id
 INNER JOIN merchant AS m ON b.merchant_id = m.id
@@ -46,6 +46,8 @@ LIMIT %(limit)s;
 UPDATE batch SET
     state = %(state)s,
     refusal = coalesce(%(refusal)s, refusal),
+    pause_reason = CASE WHEN %(state)s IN ('pausing', 'paused') THEN pause_reason END,
+    resume_at = CASE WHEN %(state)s IN ('pausing', 'paused') THEN resume_at END,
     released_at = CASE
         WHEN %(state)s = 'running' AND released_at IS NULL THEN %(at)s::timestamptz
         ELSE released_at
@@ -93,6 +95,15 @@ WHERE
             AND NOT EXISTS (SELECT 1 FROM secret_block AS s WHERE s.batch_id = b.id)
         FOR UPDATE SKIP LOCKED
     );
+
+-- name: note_pause
+-- Notes why a batch is paused, and when it goes on by itself; nulls = when a person says so.
+UPDATE batch SET pause_reason = %(reason)s, resume_at = %(resume_at)s
+WHERE id = %(id)s AND state IN ('pausing', 'paused');
+
+-- name: paused_until
+-- Batches that a breaker paused and whose time to go on has come.
+SELECT id FROM batch WHERE state = 'paused' AND resume_at <= %(now)s ORDER BY id;
 
 -- name: note_refusal
 -- Notes why the batch is being refused, before the first of its rows is cancelled.

@@ -38,6 +38,8 @@ class Batch:
     policy: str
     state: str
     refusal: str | None
+    pause_reason: str | None
+    resume_at: datetime | None
     nonce: bytes
     wrapped_key: bytes | None
     row_count: int
@@ -147,6 +149,20 @@ def reading(connection: Connection[Row], batch_id: int, *, waits: bool = True) -
     finally:
         if is_ours:
             connection.execute(_SQL["unlock_file"], {"id": batch_id})
+
+
+def note_pause(
+    connection: Connection[Row], batch_id: int, reason: str | None, resume_at: datetime | None
+) -> None:
+    """Note why a batch is paused and when it goes on by itself; None = when a person says so."""
+    parameters = {"id": batch_id, "reason": reason, "resume_at": resume_at}
+    connection.execute(_SQL["note_pause"], parameters)
+
+
+def paused_until(connection: Connection[Row], now: datetime) -> list[int]:
+    """Give the batches that a breaker paused and whose time to go on has come."""
+    rows = connection.execute(_SQL["paused_until"], {"now": now}).fetchall()
+    return [int(row[0]) for row in rows]
 
 
 def note_refusal(connection: Connection[Row], batch_id: int, refusal: str) -> None:

@@ -237,9 +237,9 @@ def leave_as_worker(connection: Connection[Row], holder: int) -> None:
     connection.execute(_SQL["leave_of_worker"], {"holder": holder})
 
 
-def in_doubt(connection: Connection[Row], batch_id: int, chunk: Chunk) -> bool:
+def in_doubt(connection: Connection[Row], batch_id: int, number: int) -> bool:
     """Tell whether something of a chunk is unknown."""
-    parameters = {"batch_id": batch_id, "number": chunk.number}
+    parameters = {"batch_id": batch_id, "number": number}
     row = connection.execute(_SQL["chunk_in_doubt"], parameters).fetchone()
     return bool(row and row[0])
 

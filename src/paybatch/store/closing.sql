@@ -11,7 +11,8 @@ INSERT INTO closing (
 
 -- name: take_closing
 -- Takes one close that is to go on now, any or this one; nobody else does so until a time.
-UPDATE attempt AS a SET looks = a.looks + 1, next_look_at = %(until)s
+UPDATE attempt AS a SET
+    looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
 FROM (
     SELECT d.merchant_id, d.operation_id, d.number FROM closing AS c
     INNER JOIN attempt AS d ON c.merchant_id = d.merchant_id AND c.operation_id = d.operation_id
@@ -35,8 +36,15 @@ FROM closing AS c
 INNER JOIN attempt AS a ON c.merchant_id = a.merchant_id AND c.operation_id = a.operation_id
 WHERE
     c.merchant_id = %(merchant_id)s AND c.operation_id = %(operation_id)s
-    AND a.looks = %(looks)s AND a.state = 'unknown'
+    AND a.looks = %(looks)s AND a.state IN ('unknown', 'person')
 FOR UPDATE OF c, a;
+
+-- name: is_closing
+-- Whether an operation is a close that is under way.
+SELECT EXISTS (
+    SELECT 1 FROM closing
+    WHERE merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s
+);
 
 -- name: under_way
 -- The closes that are under way at any of these gates.
@@ -210,12 +218,3 @@ WHERE merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s;
 -- name: end_closing
 -- A close is over.
 DELETE FROM closing WHERE merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s;
-
--- name: next_look
--- When a close goes on; a null time = a person must decide.
-UPDATE attempt SET
-    state = CASE WHEN %(next_look_at)s::timestamptz IS NULL THEN 'person' ELSE 'unknown' END,
-    next_look_at = %(next_look_at)s
-WHERE
-    merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s
-    AND looks = %(looks)s AND state = 'unknown';

@@ -105,6 +105,13 @@ def hold_closing(connection: Connection[Row], taken: Taken) -> Closing | None:
         return cursor.execute(_SQL["hold_closing"], _of(taken)).fetchone()
 
 
+def is_closing(connection: Connection[Row], merchant_id: int, operation_id: int) -> bool:
+    """Tell whether an operation is a close that is under way."""
+    parameters = {"merchant_id": merchant_id, "operation_id": operation_id}
+    row = connection.execute(_SQL["is_closing"], parameters).fetchone()
+    return bool(row and row[0])
+
+
 def under_way(connection: Connection[Row], merchant_id: int, gate_ids: Sequence[int]) -> list[int]:
     """Give the operations of the closes that are under way at any of these gates."""
     parameters = {"merchant_id": merchant_id, "gate_ids": list(gate_ids)}
@@ -168,8 +175,3 @@ def end_closing(connection: Connection[Row], taken: Taken) -> None:
     """Forget a close that is over: its outcome and its settlements stay."""
     connection.execute(_SQL["end_calls"], _of(taken))
     connection.execute(_SQL["end_closing"], _of(taken))
-
-
-def next_look(connection: Connection[Row], taken: Taken, next_look_at: datetime | None) -> None:
-    """Say when a close goes on; None = a person must decide."""
-    connection.execute(_SQL["next_look"], {**_of(taken), "next_look_at": next_look_at})

@@ -4,7 +4,6 @@ They are claimed in a group, sent by the threads that wait for them, and settled
 so nobody waits for the answer to another one's call.
 """
 
-import time
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,13 +15,15 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.sending.awaited import keep
 from paybatch.flow.sending.close_day import carry_on
-from paybatch.flow.sending.flight import TRIES_SECONDS, is_taken
 from paybatch.flow.sending.landing import deadline, land, lose, parted
+from paybatch.flow.sending.outward import Outward
+from paybatch.flow.working.replies import not_taken
 from paybatch.flow.working.sender import Sender
 from paybatch.store import attempts
 from paybatch.store.database import Connection, Row
 from paybatch.store.public_ids import Shape
 
+PATIENCE_SECONDS = 10.0  # so long a call waits for its turn
 ANSWERED = (
     *("state", "reason", "message", "status", "approved_minor", "response", "processor_code"),
     *("processor_text", "approval_code", "avs_result", "cvv_result", "scheme_transaction_id"),
@@ -75,13 +76,13 @@ def kept(
 
 def sent(engine: Engine, outgoing: Outgoing) -> Come:
     """Send a call and wait for its reply; one that was not taken is tried again a few times."""
-    sender = Sender(engine, outgoing.place)
-    for pause_seconds in TRIES_SECONDS:
-        reply = joined(list(sender.outward(outgoing.call)))
-        if is_taken(reply).all():
-            break
-        time.sleep(pause_seconds)
-    return Come(outgoing, reply)
+    call = outgoing.call
+    outward = Outward(engine, outgoing.place, is_single=True, patience_seconds=PATIENCE_SECONDS)
+    told = list(outward.send(call))
+    if told:
+        return Come(outgoing, joined(told))
+    why = outward.breaker.reason if outward.breaker is not None else "the processor took no call"
+    return Come(outgoing, not_taken(call, why))
 
 
 def landed(engine: Engine, connection: Connection[Row], come: list[Come]) -> list[Answer]:

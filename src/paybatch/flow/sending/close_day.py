@@ -20,7 +20,7 @@ from paybatch.domain.few import joined
 from paybatch.domain.money import decimal_text
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, place_of_merchants
-from paybatch.flow.sending.flight import TRIES_SECONDS, is_taken
+from paybatch.flow.sending.outward import Outward
 from paybatch.flow.sending.recover import GUARD, asked_of, next_look
 from paybatch.flow.tallies import left, tally
 from paybatch.flow.waking import wake, wake_merchant
@@ -39,9 +39,8 @@ from paybatch.flow.working.closing import (
 )
 from paybatch.flow.working.expanding import outcome_of
 from paybatch.flow.working.gates import as_answered, as_refused, settled_of
-from paybatch.flow.working.replies import KNOWN
+from paybatch.flow.working.replies import KNOWN, OUTSIDE
 from paybatch.flow.working.row_errors import store_errors
-from paybatch.flow.working.sender import Sender
 from paybatch.flow.working.settle import Settled, business_day, store
 from paybatch.store import attempts, closings, operations, settlements
 from paybatch.store.children import totals_of_children
@@ -51,11 +50,12 @@ from paybatch.store.directory import Gate
 from paybatch.store.public_ids import Shape
 
 DRAIN_POLL_SECONDS = 0.1
+SEND_PATIENCE_SECONDS = 5.0  # then a processor that takes nothing is asked later
 LISTED_MAX = 10  # of what is unknown at a gate, so many operations are named
 
 
 @dataclass(frozen=True)
-class _Room:
+class Room:
     """A close that was taken on, and where it is worked."""
 
     engine: Engine
@@ -70,6 +70,9 @@ class _Room:
         """Read the operation."""
         keys = {"merchant_id": [self.taken.merchant_id], "id": [self.taken.operation_id]}
         return attempts.claim_ids(connection, pl.DataFrame(keys))
+
+
+NO_REPLIES = pl.DataFrame(schema=OUTSIDE).drop("retry_after_seconds")
 
 
 def carry_on_all(engine: Engine) -> int:
@@ -97,7 +100,7 @@ def _take(engine: Engine, operation_id: int | None) -> Taken | None:
 
 
 def _carried_on(engine: Engine, taken: Taken) -> pl.DataFrame | None:
-    room = _Room(engine, place_of_merchants(engine, [taken.merchant_id]), taken)
+    room = Room(engine, place_of_merchants(engine, [taken.merchant_id]), taken)
     with engine.database.transaction() as connection:
         closing = closings.hold_closing(connection, taken)
     if closing is None:
@@ -114,7 +117,7 @@ def _carried_on(engine: Engine, taken: Taken) -> pl.DataFrame | None:
     return _conclude(room, replies)
 
 
-def _drain(room: _Room, closing: Closing) -> None:
+def _drain(room: Room, closing: Closing) -> None:
     """Wait until no call at the gates is under way, but not for long."""
     left_seconds = (closing.drain_until - room.engine.clock()).total_seconds()
     until = time.monotonic() + left_seconds
@@ -127,7 +130,7 @@ def _drain(room: _Room, closing: Closing) -> None:
         time.sleep(DRAIN_POLL_SECONDS)
 
 
-def _tell(room: _Room) -> pl.DataFrame | None:
+def _tell(room: Room) -> pl.DataFrame | None:
     """Reserve what is due and store what the processors are told; give the outcome if refused."""
     engine, taken, now = room.engine, room.taken, room.engine.clock()
     with engine.database.transaction() as connection:
@@ -204,7 +207,7 @@ def _left_open(engine: Engine, found: Sequence[Mapping[str, Any]]) -> str:
     return f"not known yet, and left to the day in which it settles: {listed}"
 
 
-def _replies(room: _Room, calls: Sequence[Call], *, is_new: bool) -> pl.DataFrame:
+def _replies(room: Room, calls: Sequence[Call], *, is_new: bool) -> pl.DataFrame:
     """Ask the processors; calls that were stored and never sent are looked up like lost ones."""
     with room.engine.database.transaction() as connection:
         kind = room.row(connection)["kind"][0]
@@ -218,20 +221,11 @@ def _replies(room: _Room, calls: Sequence[Call], *, is_new: bool) -> pl.DataFram
             }
         )
         return asked_of(room.engine, room.place, tries, table)
-    sender, told = Sender(room.engine, room.place), list[pl.DataFrame]()
-    for pause_seconds in TRIES_SECONDS:
-        replies = joined(list(sender.outward(table)))
-        taken = is_taken(replies)
-        told.append(replies.filter(taken))
-        left_out = replies.filter(~taken).select_seq(id="operation")
-        table = table.join(left_out, on="id", how="semi", maintain_order="left")
-        if table.is_empty():
-            break
-        time.sleep(pause_seconds)
-    return joined(told)
+    out = Outward(room.engine, room.place, is_single=True, patience_seconds=SEND_PATIENCE_SECONDS)
+    return joined([NO_REPLIES, *out.send(table)])
 
 
-def _table(room: _Room, calls: Sequence[Call], kind: str) -> pl.DataFrame:
+def _table(room: Room, calls: Sequence[Call], kind: str) -> pl.DataFrame:
     """Give calls as connectors take them; the operation of each is its number."""
     rows = [
         {
@@ -256,7 +250,7 @@ def _table(room: _Room, calls: Sequence[Call], kind: str) -> pl.DataFrame:
     return table.with_columns_seq(pl.lit(None, kind).alias(name) for name, kind in absent.items())
 
 
-def _conclude(room: _Room, replies: pl.DataFrame) -> pl.DataFrame | None:
+def _conclude(room: Room, replies: pl.DataFrame) -> pl.DataFrame | None:
     """Keep the answers that came, and end the close when each call has one; give its outcome."""
     engine, taken = room.engine, room.taken
     with engine.database.transaction() as connection:
@@ -270,14 +264,19 @@ def _conclude(room: _Room, replies: pl.DataFrame) -> pl.DataFrame | None:
         calls = closings.list_calls(connection, taken)
         open_ = [each for each in calls if each.result is None]
         if not open_:
-            return _finish(room, connection, closing, calls)
-        row = {"gate_id": open_[0].gate_id, "looks": taken.looks}
-        closings.next_look(connection, taken, next_look(room.place, row, engine.clock()))
+            return finish(room, connection, closing, calls)
+        row = {
+            "merchant_id": taken.merchant_id,
+            "operation_id": taken.operation_id,
+            "gate_id": open_[0].gate_id,
+            "looks": taken.looks,
+        }
+        attempts.set_next_look(connection, row, next_look(room.place, row, engine.clock()))
     return None
 
 
-def _finish(
-    room: _Room, connection: Connection[Row], closing: Closing, calls: Sequence[Call]
+def finish(
+    room: Room, connection: Connection[Row], closing: Closing, calls: Sequence[Call]
 ) -> pl.DataFrame:
     """Settle what processors took, let go of the rest, and open the next day where all is taken."""
     taken, now = room.taken, room.engine.clock()
@@ -336,7 +335,7 @@ def _closed(
 
 
 def _outcome(
-    room: _Room,
+    room: Room,
     connection: Connection[Row],
     closing: Closing,
     row: Mapping[str, Any],
@@ -350,7 +349,7 @@ def _outcome(
     return outcome_of(room.gates(closing), found, closed)
 
 
-def _open(room: _Room, connection: Connection[Row], gate_ids: Sequence[int]) -> None:
+def _open(room: Room, connection: Connection[Row], gate_ids: Sequence[int]) -> None:
     """Open gates again, and let the rows go on that wait for them."""
     if gate_ids:
         merchant_id = room.taken.merchant_id
@@ -359,7 +358,7 @@ def _open(room: _Room, connection: Connection[Row], gate_ids: Sequence[int]) -> 
 
 
 def _end(
-    room: _Room, connection: Connection[Row], outcome: Mapping[str, Any], transfers: pl.DataFrame
+    room: Room, connection: Connection[Row], outcome: Mapping[str, Any], transfers: pl.DataFrame
 ) -> pl.DataFrame:
     """Store the outcome of a close, and let its batch go on; give it."""
     engine, taken = room.engine, room.taken

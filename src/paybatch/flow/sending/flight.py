@@ -5,24 +5,25 @@ of its own, in which the worker first sees that the chunk is still its own: one 
 too long finds that another has it, and settles nothing.
 """
 
-import time
 from dataclasses import dataclass
 
 import polars as pl
 
-from paybatch.domain.connector import Response, Result
+from paybatch.domain.connector import Result
 from paybatch.domain.few import distinct
+from paybatch.domain.lifecycle import BatchState
+from paybatch.flow.sending.broken import broken
 from paybatch.flow.sending.landing import deadline, land, lose, parted
+from paybatch.flow.sending.outward import Outward
 from paybatch.flow.sending.retreat import retreat
 from paybatch.flow.tallies import came, left, tally
 from paybatch.flow.working.rounds import Work, drop_cvvs
-from paybatch.flow.working.sender import Sender
-from paybatch.store import chunks, operations
+from paybatch.store import batches, chunks, operations
+from paybatch.store.breakers import Breaker
 from paybatch.store.chunks import Lease
 from paybatch.store.database import Connection, Row
 
 FAULTS = ("rejected", "declined", "failed")
-TRIES_SECONDS = (0.1, 0.3, 1.0, 3.0, 5.0)
 
 
 class LostError(Exception):
@@ -41,25 +42,25 @@ class Flight:
     def fly(self) -> None:
         """Send the calls and settle what comes back; leave the chunk when nothing is under way.
 
-        Calls that the processor did not take are sent again a few times, with the same keys.
+        What did not go out, because the processor does not answer or the batch was stopped, is
+        given back; a processor that does not answer pauses the batch.
 
         Raises:
             LostError: Another worker has the chunk.
         """
-        sender = Sender(self.work.engine, self.work.place)
-        calls, doubts = self.calls, 0
-        for pause_seconds in TRIES_SECONDS:
-            again = []
-            for replies in sender.outward(calls):
-                taken = is_taken(replies)
-                again.append(replies.filter(~taken))
-                doubts += self._land(replies.filter(taken))
-            refused = pl.concat(again).select_seq(id="operation")
-            calls = calls.join(refused, on="id", how="semi", maintain_order="left")
-            if calls.is_empty():
-                break
-            time.sleep(pause_seconds)
-        self._leave(doubts, calls)
+        doubts, taken = 0, set[int]()
+        outward = Outward(self.work.engine, self.work.place, self._goes_on)
+        for replies in outward.send(self.calls):
+            doubts += self._land(replies)
+            taken |= set(replies["operation"])
+        untaken = self.calls.filter(~pl.col("id").is_in(list(taken)))
+        self._leave(doubts, untaken, outward.breaker)
+
+    def _goes_on(self) -> bool:
+        """Keep the chunk while its calls wait; tell whether the batch is still running."""
+        with self.work.engine.database.transaction() as connection:
+            self._hold(connection)
+            return batches.state_of(connection, self.lease.batch_id) == BatchState.RUNNING
 
     def _land(self, replies: pl.DataFrame) -> int:
         """Settle replies that came together; give how many of them are unknown."""
@@ -94,7 +95,7 @@ class Flight:
         ):
             raise LostError
 
-    def _leave(self, doubts: int, untaken: pl.DataFrame) -> None:
+    def _leave(self, doubts: int, untaken: pl.DataFrame, breaker: Breaker | None) -> None:
         """Let go of the chunk; calls that no processor took are as if they were never claimed."""
         with self.work.engine.database.transaction() as connection:
             self._hold(connection)
@@ -103,13 +104,14 @@ class Flight:
             if not doubts and untaken.is_empty():
                 drop_cvvs(self.work, connection, self.calls)
             is_open = self.has_followers or not untaken.is_empty()
-            state = "loaded" if is_open else "waiting" if doubts else "done"
+            # Unknown may also be what was sent before the chunk was taken again.
+            is_waiting = doubts or chunks.in_doubt(
+                connection, self.lease.batch_id, self.lease.number
+            )
+            state = "loaded" if is_open else "waiting" if is_waiting else "done"
             chunks.leave_chunk(connection, self.lease, state)
-
-
-def is_taken(replies: pl.DataFrame) -> pl.Series:
-    """Tell which replies say more than that the processor took nothing for the moment."""
-    return replies["response"].ne_missing(Response.NOT_TAKEN.value)
+            if breaker is not None and not untaken.is_empty():
+                broken(self.work.engine, connection, self.lease.batch_id, breaker)
 
 
 def timeout_seconds(work: Work, calls: pl.DataFrame) -> float:

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from paybatch import registry
 from paybatch.domain.connector import Result
 from paybatch.flow.engine import Engine
 from paybatch.flow.sending.landing import doubt
@@ -28,23 +29,33 @@ def abandon(engine: Engine, connection: Connection[Row], batch_id: int, chunk: C
         return
     counted = lost.rename({"amount_minor": "requested_minor"})
     operations.insert_tallies(connection, batch_id, left(counted, "sending"))
-    operations.insert_tallies(connection, batch_id, came(counted, Result.UNKNOWN.value))
+    asks = pl.col("act").is_in([kind.name for kind in registry.kinds().values() if kind.asks])
+    queries, lost = counted.filter(asks), lost.filter(~asks)
+    if not queries.is_empty():  # they have no effect: they are made again
+        attempts.drop_attempts(connection, queries)
+        operations.insert_tallies(connection, batch_id, came(queries, "queued"))
+    if lost.is_empty():
+        return
+    unknown = came(counted.filter(~asks), Result.UNKNOWN.value)
+    operations.insert_tallies(connection, batch_id, unknown)
     doubt(connection, lost.with_columns_seq(payment_reference=pl.lit(None, pl.String)))
 
 
 def open_rows(
     connection: Connection[Row], batch_id: int, chunk: Chunk, rows: pl.DataFrame
-) -> pl.DataFrame:
-    """Give the rows of a chunk that may be claimed now.
+) -> tuple[pl.DataFrame, bool]:
+    """Give the rows of a chunk that may be claimed now, and tell whether others must wait.
 
-    Not those that have ended or are unknown, and not those behind an unknown one on their payment.
+    Not those that have ended or are unknown, and not those behind an unknown one on their payment:
+    these wait.
     """
     rows, doubts = _unclaimed(connection, batch_id, chunk, rows)
     if doubts.is_empty():
-        return rows
+        return rows, False
     made = doubts.select_seq("merchant_id", payment_id="operation_id")
     held = pl.concat([doubts.select_seq(KEY), made]).drop_nulls()
-    return rows.join(held, on=KEY, how="anti", maintain_order="left")
+    free = rows.join(held, on=KEY, how="anti", maintain_order="left")
+    return free, free.height < rows.height
 
 
 def unclaimed_rows(

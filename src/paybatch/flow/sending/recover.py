@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from paybatch.domain.connector import Connector, Response, Result
-from paybatch.domain.few import distinct, joined
+from paybatch.domain.connector import LOOK_UP, Connector, Response, Result
+from paybatch.domain.few import distinct
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, place_of_merchants
 from paybatch.flow.sending.landing import doubt, land
+from paybatch.flow.sending.passing import metered
 from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.tallies import left, tally
 from paybatch.flow.waking import rouse, wake
@@ -53,10 +54,15 @@ def recover(engine: Engine) -> int:
         if taken.is_empty():
             rouse(engine)
             return known
-        place = place_of_merchants(engine, distinct(taken["merchant_id"]))
-        calls = rebuilt(engine, place, taken)
-        replies = asked_of(engine, place, taken, calls)
-        known += conclude(engine, Verdicts(place, taken, calls, replies))
+        found = asked_about(engine, taken)
+        known += conclude(engine, found)
+
+
+def asked_about(engine: Engine, taken: pl.DataFrame) -> Verdicts:
+    """Find out what became of attempts that were taken (``store.attempts.TAKEN``)."""
+    place = place_of_merchants(engine, distinct(taken["merchant_id"]))
+    calls = rebuilt(engine, place, taken)
+    return Verdicts(place, taken, calls, asked_of(engine, place, taken, calls))
 
 
 def _as_calls(taken: pl.DataFrame) -> pl.DataFrame:
@@ -75,22 +81,35 @@ def asked_of(
 ) -> pl.DataFrame:
     """Find out what became of calls: one reply for each."""
     sender = Sender(engine, place)
-    found: list[pl.DataFrame] = []
+    queries = calls.filter(is_query())
+    found: list[pl.DataFrame] = [_unasked(queries)] if not queries.is_empty() else []
+    calls = calls.filter(~is_query())
     for gate_id in distinct(calls["gate_id"]):
         own, connector = calls.filter(pl.col("gate_id") == gate_id), place.connector(gate_id)
         if connector.look_up is None:
-            found += _sent_again(sender, connector, own)
+            found += _sent_again(engine, sender, connector, own)
             continue
-        replies = joined(list(sender.looked_up(own)))
+        replies = _looked_up(engine, sender, gate_id, own)
         absent = own.join(
             replies.filter(_is_absent()).select_seq(id="operation"), on="id", how="semi"
         )
         found.append(replies.filter(~_is_absent()))
         if not absent.is_empty() and connector.idempotent:
-            found += _sent_again(sender, connector, absent)
+            found += _sent_again(engine, sender, connector, absent)
         elif not absent.is_empty():
             found.append(_absent(engine, connector, taken, absent, replies))
     return pl.concat(found, how="diagonal")
+
+
+def is_query() -> pl.Expr:
+    """Tell which calls ask what became of others: they have no effect of their own."""
+    return pl.col("verb").eq_missing(LOOK_UP)
+
+
+def _unasked(queries: pl.DataFrame) -> pl.DataFrame:
+    """Give ``failed`` for queries whose process died: nobody waits for what they would tell."""
+    told = no_answer(queries)
+    return told.with_columns_seq(result=pl.lit(Result.FAILED.value))
 
 
 def _is_absent() -> pl.Expr:
@@ -98,13 +117,27 @@ def _is_absent() -> pl.Expr:
     return pl.col("response").eq_missing(Response.NOT_FOUND.value)
 
 
+def _looked_up(engine: Engine, sender: Sender, gate_id: int, calls: pl.DataFrame) -> pl.DataFrame:
+    """Ask about calls of a gate, at its pace; those whose turn did not come were not answered."""
+    told, left = [], calls
+    for part in metered(engine, sender.place, gate_id, calls):
+        told += list(sender.looked_up(part))
+        left = left.slice(part.height)
+    told += [no_answer(left)] if not left.is_empty() else []
+    return pl.concat(told, how="diagonal")
+
+
 def _sent_again(
-    sender: Sender, connector: Connector, calls: pl.DataFrame
+    engine: Engine, sender: Sender, connector: Connector, calls: pl.DataFrame
 ) -> Iterable[pl.DataFrame]:
     """Repeat calls with their own keys, where that is safe; what was not taken stays unknown."""
     if not connector.idempotent:
         return [no_answer(calls)]
-    told = list(sender.outward(calls))
+    told, left = [], calls
+    for part in metered(engine, sender.place, int(calls["gate_id"][0]), calls):
+        told += list(sender.outward(part))
+        left = left.slice(part.height)
+    told += [no_answer(left)] if not left.is_empty() else []
     not_taken = pl.col("response").eq_missing(Response.NOT_TAKEN.value)
     unknown = pl.when(not_taken).then(pl.lit(Result.UNKNOWN.value)).otherwise("result")
     return [each.with_columns_seq(result=unknown) for each in told]
@@ -130,27 +163,31 @@ def _absent(
 
 
 def conclude(engine: Engine, found: Verdicts) -> int:
+    """Settle what is known by now in a transaction; give how many calls that is."""
+    with engine.database.transaction() as connection:
+        return concluded(engine, connection, found)
+
+
+def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> int:
     """Settle what is known by now, and say when the rest is asked about again."""
     is_known = pl.col("result") != Result.UNKNOWN.value
     known, now = found.replies.filter(is_known), engine.clock()
     answered = set(known["operation"])
-    count = 0
-    with engine.database.transaction() as connection:
-        for row in found.taken.iter_rows(named=True):
-            if row["operation_id"] not in answered:
-                attempts.set_next_look(connection, row, next_look(found.place, row, now))
-        keys = found.taken.rename({"operation_id": "id"})
-        ours = attempts.close_attempts(connection, keys.filter(pl.col("id").is_in(list(answered))))
-        done = found.calls.filter(pl.col("id").is_in(list(ours)))
-        if not done.is_empty():
-            replies = known.filter(pl.col("operation").is_in(list(ours)))
-            settled = land(engine, connection, found.place, done, replies)
-            count = done.height
-            _count(connection, done, settled.counted)
-            in_files = set(found.taken.filter(pl.col("chunk_number").is_not_null())["batch_id"])
-            for batch_id in sorted(in_files):
-                wake(engine, connection, batch_id)
-    return count
+    for row in found.taken.iter_rows(named=True):
+        if row["operation_id"] not in answered:
+            attempts.set_next_look(connection, row, next_look(found.place, row, now))
+    keys = found.taken.rename({"operation_id": "id"})
+    ours = attempts.close_attempts(connection, keys.filter(pl.col("id").is_in(list(answered))))
+    done = found.calls.filter(pl.col("id").is_in(list(ours)))
+    if done.is_empty():
+        return 0
+    replies = known.filter(pl.col("operation").is_in(list(ours)))
+    settled = land(engine, connection, found.place, done, replies)
+    _count(connection, done, settled.counted)
+    in_files = set(found.taken.filter(pl.col("chunk_number").is_not_null())["batch_id"])
+    for batch_id in sorted(in_files):
+        wake(engine, connection, batch_id)
+    return done.height
 
 
 def next_look(place: Place, row: Mapping[str, object], now: datetime) -> datetime | None:

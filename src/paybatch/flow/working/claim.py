@@ -26,6 +26,7 @@ from paybatch.flow.working.follow_up import judged
 from paybatch.store.payments import LOCKED
 
 _KEYS = {"merchant_id": pl.Int32(), "payment_id": pl.Int64()}
+_NOTHING = pl.DataFrame(schema=_KEYS)
 WINDOW_ROWS = 1_024  # rows of one payment that a round looks at
 JUDGED = ("status", "act", "left", "amount_minor", "refusal")
 
@@ -68,7 +69,7 @@ class Book:
     payments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LOCKED))
     filtered: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     wallets: Wallets | None = None
-    awaited: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_KEYS))
+    awaited: pl.DataFrame = field(default_factory=lambda: _NOTHING)
 
     def hold(self, calls: pl.DataFrame) -> None:
         """Hold what calls without an outcome act on and make: rows behind them wait."""

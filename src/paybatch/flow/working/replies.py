@@ -10,12 +10,21 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 import structlog
 
-from paybatch.domain.connector import MAY_LACK, REPLY_SCHEMA, Connector, Response, Result, Send
+from paybatch.domain.connector import (
+    MAY_LACK,
+    OPTIONAL,
+    REPLY_SCHEMA,
+    Connector,
+    Response,
+    Result,
+    Send,
+)
 from paybatch.domain.few import FEW_ROWS, nulls
 from paybatch.domain.masking import mask_text
 
 KNOWN = frozenset({Result.APPROVED.value, Result.DECLINED.value, Result.FAILED.value})
 RESULTS = KNOWN | {Result.UNKNOWN.value}
+OUTSIDE = pl.Schema({**REPLY_SCHEMA, **OPTIONAL})
 _log = structlog.get_logger(__name__)
 
 
@@ -53,7 +62,7 @@ def as_they_come(connector: Connector, calls: pl.DataFrame, send: Send) -> Itera
     left = calls
     try:
         for table in send(calls):
-            told = _as_declared(connector, table).unique("operation", keep="none")
+            told = _with_optional(connector, table).unique("operation", keep="none")
             asked = left.filter(pl.col("operation").is_in(told["operation"].implode()))
             told = asked.select_seq("operation").join(told, on="operation", maintain_order="left")
             told = told.filter(~_pairs(asked, told).select_seq(_is_wrong()).to_series())
@@ -76,8 +85,15 @@ def no_answer(calls: pl.DataFrame) -> pl.DataFrame:
         "approved_minor": pl.lit(0, pl.Int64),
     }
     return calls.select_seq(
-        told.get(name, pl.lit(None, kind)).alias(name) for name, kind in REPLY_SCHEMA.items()
+        told.get(name, pl.lit(None, kind)).alias(name) for name, kind in OUTSIDE.items()
     )
+
+
+def not_taken(calls: pl.DataFrame, why: str) -> pl.DataFrame:
+    """Give ``failed`` as the reply to calls that did not leave the house."""
+    told = {"result": Result.FAILED.value, "response": Response.NOT_TAKEN.value}
+    told |= {"processor_text": f"not sent: {why}"}
+    return no_answer(calls).with_columns_seq(pl.lit(v).alias(k) for k, v in told.items())
 
 
 def is_ours(calls: pl.DataFrame) -> pl.Series:
@@ -103,6 +119,16 @@ def answered_by_us(calls: pl.DataFrame) -> pl.DataFrame:
     return calls.select_seq(
         told.get(name, pl.lit(None, kind)).alias(name) for name, kind in REPLY_SCHEMA.items()
     )
+
+
+def _with_optional(connector: Connector, table: pl.DataFrame) -> pl.DataFrame:
+    """Give replies from outside as declared, with the columns that they may have beside."""
+    more = [
+        table[name].cast(kind, strict=False) if name in table.columns else empty
+        for name, kind in OPTIONAL.items()
+        for empty in nulls([name], kind, table.height)
+    ]
+    return _as_declared(connector, table).hstack(more)
 
 
 def _as_declared(connector: Connector, table: pl.DataFrame) -> pl.DataFrame:

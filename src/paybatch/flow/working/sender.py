@@ -12,8 +12,8 @@ from datetime import timedelta
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.connector import REPLY_SCHEMA, Connector, Result
-from paybatch.domain.few import chosen, distinct, has_any, joined, nulls
+from paybatch.domain.connector import LOOK_UP, REPLY_SCHEMA, Connector, Result
+from paybatch.domain.few import chosen, distinct, has_any, joined, nulls, without
 from paybatch.domain.text import filled
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, test_numbers
@@ -49,9 +49,19 @@ class Sender:
         kinds = registry.kinds()
         verbs = {name: kinds[name].verb for name in distinct(calls["act"])}
         told = {name: str(verb) for name, verb in verbs.items() if verb is not None}
+        told |= {name: LOOK_UP for name in verbs if kinds[name].asks}
         calls = calls.hstack([chosen(calls["act"], told, pl.String()).alias("verb")])
+        if LOOK_UP in told.values():
+            calls = calls.with_columns_seq(verb=self._asked_outside(calls))
         calls = calls.with_columns_seq(operation="id", key=filled("{}-1", "id"))
         return self._with_public_keys(calls) if self.place.has_outside else calls
+
+    def _asked_outside(self, calls: pl.DataFrame) -> pl.Expr:
+        """Give the verbs of calls: with a connector that is inline nothing is looked up."""
+        gates = distinct(calls["gate_id"])
+        inline = [each for each in gates if self.place.connector(each).inline]
+        is_ours = (pl.col("verb") == LOOK_UP) & pl.col("gate_id").is_in(inline)
+        return pl.when(~is_ours).then("verb")
 
     def _with_public_keys(self, calls: pl.DataFrame) -> pl.DataFrame:
         """Give calls keys that can be shown outside: their own, and that of their payment."""
@@ -133,7 +143,7 @@ class Sender:
                 found.append(chosen(calls[column], values, pl.String()).alias(name))
             else:
                 found += nulls([name], pl.String(), calls.height)
-        calls = calls.drop([each.name for each in found], strict=False).hstack(found)
+        calls = without(calls, *(each.name for each in found)).hstack(found)
         if connector.needs_number:
             calls = self._with_numbers(calls)
         return calls if connector.inline else self._until(connector, calls)

@@ -209,7 +209,7 @@ def _settle_alone(
     absent = [name for name in payments.LOCKED if name not in rows.columns]
     rows = rows.hstack([c for n in absent for c in nulls([n], payments.LOCKED[n], rows.height)])
     kept = [pl.col(name) for name in _KEPT]
-    told = rows.with_columns_seq(_told(kinds))
+    told = verdicts.told(rows.with_columns_seq(_told(kinds)))
     outcomes = told.select_seq(*kept, status=nothing, state="result")
     none = pl.DataFrame()
     facts_kept = records(place, rows, kinds)

@@ -99,6 +99,7 @@ CREATE TABLE customer_means (
 -- Batch numbers: files, system batches and the blocks of ids that single calls use.
 CREATE SEQUENCE batch_number AS bigint MAXVALUE 8589934591;
 
+-- pause_reason, resume_at: a breaker paused it, and it goes on by itself then.
 CREATE TABLE batch (
     id bigint PRIMARY KEY,
     sender_id integer NOT NULL REFERENCES sender (id),
@@ -121,6 +122,8 @@ CREATE TABLE batch (
         )
     ),
     refusal text,
+    pause_reason text,
+    resume_at timestamptz,
     nonce bytea NOT NULL,
     wrapped_key bytea,
     row_count bigint NOT NULL DEFAULT 0,
@@ -235,6 +238,7 @@ CREATE INDEX outcome_follow_up ON outcome (merchant_id, payment_id) WHERE paymen
 -- act is the kind as which it is done, payment_id what it acts on. An attempt with an outcome is
 -- over, whatever its state. chunk_number is null for single calls: those are unknown when
 -- next_look_at is past, those of a chunk when the chunk is taken from the worker that sent them.
+-- asked_until: somebody asks the processor about it right now, and nobody else does before then.
 CREATE TABLE attempt (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
@@ -249,12 +253,38 @@ CREATE TABLE attempt (
     state text COLLATE "C" NOT NULL CHECK (state IN ('sending', 'unknown', 'person', 'known')),
     looks smallint NOT NULL DEFAULT 0,
     next_look_at timestamptz,
+    asked_until timestamptz,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, operation_id, number)
 );
 CREATE INDEX attempt_due ON attempt (next_look_at)
 WHERE state = 'unknown' OR (state = 'sending' AND chunk_number IS NULL);
 CREATE INDEX attempt_in_doubt ON attempt (batch_id) WHERE state IN ('unknown', 'person');
+
+-- How fast calls go out: a bucket of tokens for each gate and for each processor that has a limit,
+-- or was asked too much. Workers take what some tenths of a second bring, so it is no hot row.
+CREATE TABLE pace (
+    name text COLLATE "C" PRIMARY KEY,
+    per_second double precision CHECK (per_second > 0),
+    tokens double precision NOT NULL,
+    filled_at timestamptz NOT NULL,
+    slowed_per_second double precision CHECK (slowed_per_second > 0),
+    slowed_at timestamptz,
+    held_until timestamptz
+);
+
+-- Whether calls go out at a gate: 'open' = none, until retry_at; 'probing' = a few, to see; trips =
+-- how often it opened in a row.
+CREATE TABLE breaker (
+    merchant_id integer NOT NULL,
+    gate_id integer NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (state IN ('closed', 'open', 'probing')),
+    trips integer NOT NULL,
+    reason text NOT NULL,
+    opened_at timestamptz NOT NULL,
+    retry_at timestamptz NOT NULL,
+    PRIMARY KEY (merchant_id, gate_id)
+);
 
 -- Which payment a follow-up acts on when its row named it by reference or when several rows of
 -- the file act on the same one; chunk_number says which ordered chunk works it.
@@ -380,8 +410,8 @@ CREATE TABLE settlement (
 CREATE INDEX settlement_operation ON settlement (merchant_id, operation_id);
 
 -- A close of day at processors outside, while it is under way: its attempt is unknown from the
--- claim to the last answer. draining = calls at its gates may be under way until drain_until; told =
--- what is due is reserved, and the processor is told. phase is that of the row's chunk.
+-- claim to the last answer. draining = calls at its gates may be under way until drain_until;
+-- told = what is due is reserved, and the processor is told. phase is that of the row's chunk.
 CREATE TABLE closing (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,

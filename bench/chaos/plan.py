@@ -1,0 +1,102 @@
+"""Plan: what a run does, all of it drawn from its seed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+# Every fault of the sandbox, and how often a request meets it while there is chaos.
+RATES = {
+    "timeout_before": 0.003,
+    "timeout_after": 0.003,
+    "drop_before": 0.01,
+    "drop_after": 0.01,
+    "error_500": 0.01,
+    "error_502": 0.01,
+    "busy": 0.02,
+    "malformed": 0.01,
+    "duplicate": 0.01,
+    "late": 0.005,
+    "stuck": 0.005,
+    "pending": 0.01,
+    "refuse": 0.0005,
+}
+HARMS = (
+    "kill worker",
+    "stop worker",
+    "kill sandbox",
+    "kill database",
+    "tell faults",
+    "kill caller",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run does. Times are short, so that much happens in little time.
+
+    Attributes:
+        seed: What everything is drawn from.
+        files: How many files are handed in, all at once.
+        rows: How many rows each has.
+        chunk_rows: How many rows are claimed at once.
+        calls: How many single calls are made beside them.
+        workers: How many processes work.
+        rates: How often a request meets each fault.
+        harms: What is killed or stopped.
+        harm_seconds: The mean time between two of them.
+        seconds_max: After this long there is no more harm, and what is left is let settle.
+        settle_seconds_max: So long at most it may take until nothing is under way any more.
+        mutant: How the workers' engine is broken on purpose; none = it is as it is.
+        has_keys: The processor looks at idempotency keys; without, it must be asked first.
+        has_parts: Some rows allow no part, and what the processor approved of them is reversed.
+        timeout_seconds: How long the connector waits for an answer.
+        lease_seconds: How long a worker that gives no sign may keep a chunk, beside time-outs.
+    """
+
+    seed: int
+    files: int = 8
+    rows: int = 500
+    chunk_rows: int = 200
+    calls: int = 0
+    workers: int = 4
+    rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
+    harms: tuple[str, ...] = HARMS
+    harm_seconds: float = 1.5
+    seconds_max: float = 90.0
+    settle_seconds_max: float = 180.0
+    mutant: str = ""
+    has_keys: bool = True
+    has_parts: bool = False
+    timeout_seconds: float = 1.5
+    lease_seconds: float = 1.0
+
+
+def short(seed: int, **told: Any) -> Plan:
+    """Give the plan of the form that is part of ``make test``."""
+    usual = {"files": 6, "rows": 500, "workers": 4, "seconds_max": 60.0, "harm_seconds": 1.0}
+    return Plan(seed=seed, **{**usual, **told})
+
+
+def long(seed: int, **told: Any) -> Plan:
+    """Give the plan of a run of the long form: more of everything."""
+    usual = {"files": 20, "rows": 2_000, "chunk_rows": 500, "seconds_max": 600.0}
+    usual |= {"harm_seconds": 4.0}
+    return Plan(seed=seed, **{**usual, **told})
+
+
+# What each broken engine breaks on; see ``mutants``.
+_BREAKS_ON = {
+    "no fence": ("stop worker", "kill sandbox", "tell faults"),
+    "new key": ("tell faults",),
+    "outside the transaction": ("kill worker", "kill database"),
+}
+
+
+def broken(seed: int, mutant: str = "no fence", **told: Any) -> Plan:
+    """Give the plan of a run in which the engine is broken on purpose."""
+    usual = {"files": 2, "rows": 300, "workers": 3, "seconds_max": 25.0, "harm_seconds": 0.7}
+    usual |= {"settle_seconds_max": 30.0, "harms": _BREAKS_ON[mutant], "mutant": mutant}
+    return Plan(seed=seed, **{**usual, **told})
+
+
+FORMS: dict[str, Callable[..., Plan]] = {"short": short, "long": long, "broken": broken}

@@ -1,0 +1,156 @@
+"""Outward: calls go out at the pace of their gates, as long as their processors answer.
+
+What a processor does not take goes out again with the same key, some time later. When too many
+calls in a row are not answered the breaker of the gate opens: what did not go out by then is given
+back, and nobody asks until its time has come.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from paybatch.domain.few import distinct
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place
+from paybatch.flow.sending.asking import asked
+from paybatch.flow.sending.passing import (
+    Pass,
+    answered,
+    is_taken,
+    is_too_busy,
+    passing,
+    shut,
+    slow_down,
+    watched,
+)
+from paybatch.flow.sending.recover import is_query
+from paybatch.flow.working.sender import Sender
+from paybatch.store.breakers import Breaker
+
+TRIES_SECONDS = (0.1, 0.3, 1.0, 3.0, 5.0)
+STEP_SECONDS = 1.0  # of a longer wait: then it is seen whether to go on
+BRIEF_SECONDS = 0.05
+PART_ROWS_MIN = 100
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass
+class _Told:
+    """What calls that went together were told."""
+
+    taken: set[int] = field(default_factory=set)
+    refused: pl.DataFrame = field(default_factory=pl.DataFrame)
+    has_good: bool = False
+    is_busy: bool = False
+    opened: Breaker | None = None
+
+
+@dataclass
+class Outward:
+    """Calls on their way out; ``goes_on`` is asked while they wait for their turn.
+
+    ``breaker`` is the one that ended it early, ``is_single`` calls go before those of batches and
+    wait so long at most.
+    """
+
+    engine: Engine
+    place: Place
+    goes_on: Callable[[], bool] = _always
+    is_single: bool = False
+    patience_seconds: float | None = None
+    breaker: Breaker | None = field(default=None, init=False)
+
+    def send(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Send calls that are prepared; give the replies as they come.
+
+        Calls that were not taken have none. Never inside a transaction.
+        """
+        queries = calls.filter(is_query())
+        if not queries.is_empty():
+            yield asked(self.engine, queries)
+            calls = calls.filter(~is_query())
+        for gate_id in distinct(calls["gate_id"]):
+            yield from self._at_gate(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+
+    def _at_gate(self, gate_id: int, rest: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        part_rows = max(2 * self.place.connector(gate_id).calls_in_flight, PART_ROWS_MIN)
+        has_sent = False
+        tries, until = 0, time.monotonic() + (self.patience_seconds or 0)
+        while not rest.is_empty():
+            turn = self._turn(gate_id, min(rest.height, part_rows))
+            if turn.shut is not None:
+                self.breaker = turn.shut
+                return
+            if not turn.count:
+                late = time.monotonic() + turn.wait_seconds > until
+                if self.patience_seconds is not None and late:
+                    return
+                if not self._waited(turn.wait_seconds):
+                    return
+                continue
+            if has_sent and not self.goes_on():
+                return  # who asks what became of these calls must find them resting
+            told, has_sent = _Told(), True
+            yield from self._sent(gate_id, rest.head(turn.count), told)
+            rest = rest.filter(~pl.col("id").is_in(list(told.taken)))
+            if self._is_shut(gate_id, turn, told):
+                return
+            tries = 0 if told.taken or told.is_busy else tries + 1
+            if tries and not self._tried(gate_id, tries, told):
+                return
+
+    def _turn(self, gate_id: int, wanted: int) -> Pass:
+        return passing(self.engine, self.place, gate_id, wanted, is_single=self.is_single)
+
+    def _sent(self, gate_id: int, part: pl.DataFrame, told: "_Told") -> Iterator[pl.DataFrame]:
+        """Send calls at once; give the replies of those that were taken."""
+        began = time.monotonic()
+        refused = []
+        for replies in Sender(self.engine, self.place).outward(part):
+            seconds = time.monotonic() - began
+            opened, has_good = watched(self.engine, self.place, gate_id, replies, seconds)
+            told.opened, told.has_good = opened or told.opened, has_good or told.has_good
+            taken = replies.filter(is_taken(replies))
+            told.taken |= set(taken["operation"])
+            if taken.height < replies.height:
+                refused.append(replies.filter(~is_taken(replies)))
+            if not taken.is_empty():
+                yield taken.drop("retry_after_seconds")
+        if refused:
+            told.refused = pl.concat(refused, how="diagonal")
+            told.is_busy = bool(is_too_busy(told.refused).any())
+            if told.is_busy:
+                seconds = max(time.monotonic() - began, BRIEF_SECONDS)
+                slow_down(self.engine, gate_id, told.refused, len(told.taken) / seconds)
+
+    def _is_shut(self, gate_id: int, turn: Pass, told: "_Told") -> bool:
+        """See what the calls that went say of the breaker; tell whether it is open."""
+        if turn.is_probe and told.opened is None:
+            if told.has_good:
+                answered(self.engine, self.place, gate_id)
+            else:
+                told.opened = shut(self.engine, self.place, gate_id, told.refused, turn.count)
+        self.breaker = told.opened or self.breaker
+        return told.opened is not None
+
+    def _tried(self, gate_id: int, tries: int, told: "_Told") -> bool:
+        """Wait before calls that were not taken go again; False = they were tried long enough."""
+        if tries > len(TRIES_SECONDS):
+            if not self.is_single:
+                self.breaker = shut(self.engine, self.place, gate_id, told.refused, tries)
+            return False
+        return self._waited(TRIES_SECONDS[max(tries - 1, 0)])
+
+    def _waited(self, seconds: float) -> bool:
+        """Wait; tell whether to go on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, STEP_SECONDS))
+            if left > BRIEF_SECONDS and not self.goes_on():
+                return False
+        return True

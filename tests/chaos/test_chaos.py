@@ -1,0 +1,41 @@
+"""The short form of ``make chaos``, and the engine broken on purpose: the judge sees each break."""
+
+import os
+import secrets
+
+import pytest
+from bench.chaos.mutants import MUTANTS
+from bench.chaos.plan import Plan, broken, short
+from bench.chaos.run import run
+
+TRIES = 3  # a break shows only where a harm meets it; one run may be lucky
+
+
+def seed() -> int:
+    """Every run is another one; a failing one says its seed, and is repeated with it."""
+    return int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
+
+
+def replay(plan: Plan) -> str:
+    return f"again: make chaos CHAOS_FORM=short CHAOS_SEED={plan.seed}"
+
+
+def test_rows_in_effects_out() -> None:
+    plan = short(seed())
+    ran = run(plan)
+    assert ran.verdict.is_good, "\n".join([*ran.verdict.sentences, replay(plan)])
+    assert ran.verdict.operations == plan.files * plan.rows + plan.calls
+    assert ran.verdict.effects > ran.verdict.operations / 2
+    assert sum(ran.faults.values()) > ran.verdict.operations / 50, "nothing went wrong"
+    assert ran.harms.total() > 5, "nothing was killed"
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_an_engine_that_is_broken_is_caught(mutant: str) -> None:
+    for _ in range(TRIES):
+        ran = run(broken(seed(), mutant))
+        if not ran.verdict.is_good:
+            break
+    assert not ran.verdict.is_good
+    if mutant == "new key":
+        assert ran.verdict.double
