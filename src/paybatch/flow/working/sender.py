@@ -144,6 +144,8 @@ class Sender:
             else:
                 found += nulls([name], pl.String(), calls.height)
         calls = without(calls, *(each.name for each in found)).hstack(found)
+        if "payment_currency" in calls.columns and calls["currency"].null_count():
+            calls = calls.with_columns_seq(currency=pl.coalesce("currency", "payment_currency"))
         if connector.needs_number:
             calls = self._with_numbers(calls)
         return calls if connector.inline else self._until(connector, calls)
