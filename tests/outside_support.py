@@ -54,19 +54,19 @@ class Model:
             if self.is_busy or (self.busy_after is not None and self.done >= self.busy_after):
                 yield self._told(call, "failed", "not_taken")
             elif self.loses:
-                self._done(call)
+                self._done(call, calls.schema)
                 yield self._told(call, "unknown", "no_answer")
             else:
-                yield self._done(call)
+                yield self._done(call, calls.schema)
 
     @property
     def done(self) -> int:
         """How many effects there are."""
         return len(self.replies)
 
-    def _done(self, call: dict[str, Any]) -> pl.DataFrame:
+    def _done(self, call: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
         if call["key"] not in self.replies:
-            (reply,) = INLINE.send(pl.DataFrame([call], infer_schema_length=None))
+            (reply,) = INLINE.send(pl.DataFrame([call], schema=schema))
             self.replies[call["key"]] = reply.row(0, named=True)
         row = {**self.replies[call["key"]], "operation": call["operation"]}
         return pl.DataFrame([row], schema=REPLY_SCHEMA)
@@ -78,7 +78,7 @@ class Model:
             if self.is_deaf:
                 yield self._told(call, "unknown", "no_answer")
             elif call["key"] in self.replies:
-                yield self._done(call)
+                yield self._done(call, calls.schema)
             else:
                 yield self._told(call, "failed", "not_found")
 

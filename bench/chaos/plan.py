@@ -71,16 +71,21 @@ class Plan:
     lease_seconds: float = 1.0
 
 
+_WITHOUT_KEYS = 3  # one run in four is with a processor that takes no idempotency keys
+
+
 def short(seed: int, **told: Any) -> Plan:
     """Give the plan of the form that is part of ``make test``."""
-    usual = {"files": 6, "rows": 500, "workers": 4, "seconds_max": 60.0, "harm_seconds": 1.0}
+    usual = {"files": 6, "rows": 500, "calls": 200, "seconds_max": 100.0}
+    usual |= {"has_parts": True, "harm_seconds": 1.5}
     return Plan(seed=seed, **{**usual, **told})
 
 
 def long(seed: int, **told: Any) -> Plan:
     """Give the plan of a run of the long form: more of everything."""
     usual = {"files": 20, "rows": 2_000, "chunk_rows": 500, "seconds_max": 600.0}
-    usual |= {"harm_seconds": 4.0}
+    usual |= {"calls": 1_500, "has_parts": True, "harm_seconds": 4.0}
+    usual["has_keys"] = seed % 4 != _WITHOUT_KEYS
     return Plan(seed=seed, **{**usual, **told})
 
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from paybatch import registry
 from paybatch.connectors import sandbox_http
 from paybatch.flow import batch, work
-from paybatch.flow.sending import awaited, flight, landing, recover
+from paybatch.flow.calls import outgoing
+from paybatch.flow.sending import awaited, flight, landing, outward, passing, recover
 
 LOOKS = 400  # nobody is asked: all that is unknown becomes known
 TIMEOUT, LEASE, KEYS = "CHAOS_TIMEOUT_SECONDS", "CHAOS_LEASE_SECONDS", "CHAOS_KEYS"
@@ -29,9 +30,11 @@ def hasten() -> None:
     registry.connectors()["sandbox_http"] = replace(
         sandbox_http.CONNECTOR, timeout_seconds=timeout, claim_rows=100, idempotent=has_keys
     )
-    for module in (landing, flight, work):
+    for module in (landing, flight, work, outgoing):
         module.deadline = deadline  # type: ignore[attr-defined]  # where it was imported to
-    flight.TRIES_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5)
+    outward.TRIES_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5)
+    passing.OPEN_SECONDS, passing.OPEN_SECONDS_MAX, passing.PROBE_SECONDS = 0.5, 2.0, 3
+    passing.METERED_SECONDS = 3.0
     for module in (landing, awaited, recover):
         module.FIRST_LOOK = timedelta(seconds=0.3)  # type: ignore[attr-defined]  # as above
     recover.WAITS_SECONDS = (0.3, 0.5, *(1,) * LOOKS)

@@ -24,9 +24,9 @@ def test_rows_in_effects_out() -> None:
     plan = short(seed())
     ran = run(plan)
     assert ran.verdict.is_good, "\n".join([*ran.verdict.sentences, replay(plan)])
-    assert ran.verdict.operations == plan.files * plan.rows + plan.calls
+    assert ran.verdict.operations >= plan.files * plan.rows + plan.calls  # a call may come again
     assert ran.verdict.effects > ran.verdict.operations / 2
-    assert sum(ran.faults.values()) > ran.verdict.operations / 50, "nothing went wrong"
+    assert sum(ran.faults.values()) > ran.verdict.operations / 200, "nothing went wrong"
     assert ran.harms.total() > 5, "nothing was killed"
 
 

@@ -3,9 +3,11 @@
 import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from cli_support import Cli, Done, File
 from paybatch.cli.app import run_app
@@ -15,7 +17,7 @@ from paybatch.flow.engine import Engine
 @pytest.fixture
 def bare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Cli:
+) -> Iterator[Cli]:
     """Give a function that runs a command as the program does; there is no database.
 
     Commands work in a folder of their own, and with no setting of the person who runs the tests.
@@ -36,7 +38,8 @@ def bare(
         said = capsys.readouterr()
         return Done(int(ended.value.code or 0), said.out, said.err)
 
-    return run
+    yield run
+    structlog.reset_defaults()  # a command says where logs go
 
 
 @pytest.fixture

@@ -25,10 +25,24 @@ def test_a_broken_connector_is_a_sentence_and_the_batch_is_kept(
     assert cli("batch", "resume", batch["id"]).code == 0
 
 
-def test_no_gate_is_made_with_a_connector_that_is_not_inline(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        ([], 1, "The settings that connector 'sandbox' wants: url: where it is."),
+        (["port=80"], 1, "The settings that connector 'sandbox' wants: url: where it is."),
+        (["url=http://there", "port=80"], 1, "wants: url: where it is."),
+        (["url="], 1, "'url' is not a setting as name=value."),
+        (["url=http://there"], 0, ""),
+    ],
+)
+def test_a_gate_tells_a_connector_that_is_outside_what_it_wants_and_nothing_else(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, told: list[str], code: int, said: str
 ) -> None:
-    outside = replace(registry.connectors()["sandbox"], inline=False)
+    outside = replace(
+        registry.connectors()["sandbox"], inline=False, settings={"url": "where it is"}
+    )
     monkeypatch.setitem(registry.connectors(), "sandbox", outside)
-    done = cli("gate", "add", "demo", "out", "--connector", "sandbox")
-    assert (done.code, "has an effect outside" in done.err) == (1, True)
+    settings = [part for each in told for part in ("--setting", each)]
+    done = cli("gate", "add", "demo", "out", "--connector", "sandbox", *settings)
+    assert done.code == code
+    assert said in " ".join(done.err.split())

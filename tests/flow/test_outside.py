@@ -5,6 +5,7 @@ The processor here is a model with its own books: by key, one effect each, and f
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,8 @@ import polars as pl
 import pytest
 
 from outside_support import LOST, LOST_BEFORE, NOT_TAKEN, Clock, Processor
+from paybatch import registry
+from paybatch.domain.connector import Connector
 from paybatch.flow import batch as batches
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
@@ -380,3 +383,41 @@ def test_a_worker_that_lost_its_chunk_sends_nothing_again(
     monkeypatch.setattr("paybatch.flow.sending.outward.Outward._waited", waited)
     run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
     assert len(processor.calls) == 1 + len(processor.looks)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_part_that_is_not_allowed_is_reversed_beside_other_replies(
+    clocked: tuple[Engine, Clock], place: Place, processor: Processor
+) -> None:
+    engine, _ = clocked
+    header = HEADER.strip() + ",partial_approval\n"
+    rows = f"sale,100,USD,4000000000000051,12/39,a,,not_allowed\nsale,5,USD,{CARD},b,,\n"
+    done = batches.run(engine, place, [(header + rows).encode()], REQUEST)
+    assert done.state == "completed"
+    assert states(engine) == {"approved": 1, "declined": 1}
+    assert [verb for verb, _ in processor.effects.values()].count("void") == 1
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_lost_reversal_of_a_part_is_asked_about(
+    clocked: tuple[Engine, Clock],
+    processor: Processor,
+    outside: Connector,
+    monkeypatch: pytest.MonkeyPatch,
+    idempotent: bool,
+) -> None:
+    """The part is gone at the processor: with us it must not stand."""
+    monkeypatch.setitem(registry.connectors(), "sandbox", replace(outside, idempotent=idempotent))
+    engine, clock = clocked
+    header = HEADER.strip() + ",partial_approval\n"
+    rows = f"sale,{2 * LOST},USD,4000000000000051,12/39,a,,not_allowed\n"
+    done = batches.run(engine, find_place(engine, "local"), [(header + rows).encode()], REQUEST)
+    assert done.state == "waiting"
+    clock.now += timedelta(seconds=3)
+    assert recover(engine) == 1
+    assert batches.go_on(engine, done.id).state == "completed"
+    assert states(engine) == {"declined": 1}
+    assert list(processor.effects.values()) == [("sale", 2 * LOST), ("void", LOST)]
+    assert idempotent or max(Counter(processor.calls).values()) == 1
+    assert laws_hold(engine)

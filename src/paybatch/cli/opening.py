@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from paybatch.cli.output import err, fail
+from paybatch.flow import logs
 from paybatch.flow.engine import BatchUnknownError, Engine, bring_up, open_engine
 from paybatch.settings import Settings
 from paybatch.store import embedded
@@ -35,6 +36,7 @@ def opened(settings: Settings | None = None) -> Iterator[Engine]:
     settings = settings or Settings()
     home = settings.home.expanduser()
     _check_home(home)
+    logs.tell_errors()
     written = embedded.log_bytes(home)
     engine = None
     try:

@@ -69,6 +69,26 @@ def open_hold() -> pl.Expr:
     return pl.col("authorized") - pl.col("captured") - pl.col("released")
 
 
+def free_hold() -> pl.Expr:
+    """What of the open hold nothing under way may take (minor units); more may be under way."""
+    return open_hold() - pl.col("reserved_capture") - pl.col("reserved_void")
+
+
+def hold_in_doubt() -> pl.Expr:
+    """Tell where a call is under way that may take the hold, or give it back."""
+    return pl.col("reserved_capture") + pl.col("reserved_void") > 0
+
+
+def voiding() -> pl.Expr:
+    """What voids under way may cancel of what is kept: they take the hold first (minor units)."""
+    return pl.max_horizontal(pl.col("reserved_void") - open_hold(), 0)
+
+
+def refundable() -> pl.Expr:
+    """What of the kept is neither given back nor may be by what is under way (minor units)."""
+    return kept() - given_back() - pl.col("reserved_refund") - voiding()
+
+
 def kept() -> pl.Expr:
     """What was captured and not cancelled before settlement (minor units)."""
     return pl.col("captured") - pl.col("cancelled")

@@ -86,6 +86,8 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
         batch = approve(engine, batch)
     patient_until = time.monotonic() + engine.settings.patience_seconds
     while batch.state in {BatchState.RUNNING, BatchState.WAITING} or is_broken(batch):
+        if engine.stopping.is_set():
+            return batch
         if is_broken(batch):
             batch = control.calm(engine, batch_id)
             if not mend(engine, batch) and time.monotonic() > patient_until:

@@ -100,8 +100,9 @@ def _cancel_rest(engine: Engine, batch_id: int) -> None:
         batch = load_batch(engine, batch_id)
         if batch.state != BatchState.CANCELLING:
             return  # another process was faster
-        _await_calls(engine, batch_id)
-        cancel_rows(engine, batch)
+        while _is_open(engine, batch_id):  # a claim that had begun may leave something behind
+            _await_calls(engine, batch_id)
+            cancel_rows(engine, batch)
         with engine.database.transaction() as connection:
             if chunks.progress(connection, batch_id).waiting:
                 return  # something is unknown: it is cancelled when that is known
@@ -109,6 +110,14 @@ def _cancel_rest(engine: Engine, batch_id: int) -> None:
             now = engine.clock()
             batches.move_batch(connection, batch_id, BatchState.CANCELLED, now, holds_content=sent)
     engine.blobs.delete(receive.blob_name(batch_id))
+
+
+def _is_open(engine: Engine, batch_id: int) -> bool:
+    """Tell whether a batch has chunks to cancel, when those who claim one are done with it."""
+    with engine.database.transaction() as connection:
+        chunks.wait_for_chunks(connection, batch_id)
+        progress = chunks.progress(connection, batch_id)
+        return bool(progress.open or chunks.idle_chunks(connection, batch_id))
 
 
 def refuse(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Event
 
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.traffic import Traffic
@@ -33,7 +34,10 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What the steps of a batch need. The clock is an argument, so that tests can set it."""
+    """What the steps of a batch need. The clock is an argument, so that tests can set it.
+
+    When ``stopping`` is set nothing is claimed or sent any more; what is under way finishes.
+    """
 
     settings: Settings
     database: Database
@@ -45,6 +49,7 @@ class Engine:
     accounts: dict[tuple[int, int, str], dict[str, int]] = field(default_factory=dict)
     test_numbers: dict[str, dict[str, str]] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
+    stopping: Event = field(default_factory=Event)
 
     def close(self) -> None:
         """Close the connections."""

@@ -9,7 +9,7 @@ import polars as pl
 from paybatch.domain.few import without
 from paybatch.flow.engine import Engine
 from paybatch.flow.texts import NUMBERS
-from paybatch.store import numbers
+from paybatch.store import attempts, numbers
 from paybatch.store.database import Connection, Row
 from paybatch.store.keys import DataKey
 
@@ -88,9 +88,7 @@ def read_secrets(
     """
     wanted = set(lines)
     found: dict[int, str] = {}
-    for chunk, sealed, stored_at in numbers.secrets_of_lines(
-        connection, batch_id, (min(wanted), max(wanted))
-    ):
+    for chunk, sealed, stored_at in attempts.secrets_of_lines(connection, batch_id, lines):
         if key is not None and stored_at >= not_before:
             block = json.loads(key.open(sealed, secret_context(batch_id, chunk)))
             found |= {int(line): cvv for line, cvv in block.items() if int(line) in wanted}

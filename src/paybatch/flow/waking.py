@@ -9,6 +9,7 @@ from paybatch.store.database import Connection, Row
 
 def wake(engine: Engine, connection: Connection[Row], batch_id: int) -> None:
     """Let the chunks of a batch that wait be taken again, and the batch go on."""
+    batches.lock_batch(connection, batch_id)
     chunks.wake_chunks(connection, batch_id)
     if batches.move_batch(connection, batch_id, BatchState.RUNNING, engine.clock(), only="waiting"):
         defer_work(connection, batch_id)

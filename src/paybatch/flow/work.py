@@ -12,6 +12,7 @@ from dataclasses import replace
 from threading import Event
 
 import polars as pl
+import structlog
 
 from paybatch.domain.connector import AWAITED, Result
 from paybatch.domain.lifecycle import BatchState
@@ -34,6 +35,7 @@ from paybatch.store import batches, chunks, operations
 from paybatch.store.batches import Batch
 from paybatch.store.chunks import TOTALS, Chunk
 from paybatch.store.database import Connection, Row
+from paybatch.store.public_ids import Shape
 
 PHASE_SECONDS = 0.02
 HOLDER_BITS = 62
@@ -63,7 +65,17 @@ def work(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
 
 
 def _work_chunks(work: Work, advance: Advance, stopped: Event) -> None:
-    while not stopped.is_set():
+    name = work.engine.public_ids.encode_one(work.batch.id, "bat", Shape.NATIVE)
+    try:
+        with structlog.contextvars.bound_contextvars(batch=name):
+            _take_chunks(work, advance, stopped)
+    except BaseException:
+        stopped.set()  # the others do not wait for what this one had
+        raise
+
+
+def _take_chunks(work: Work, advance: Advance, stopped: Event) -> None:
+    while not stopped.is_set() and not work.engine.stopping.is_set():
         if _must_stop(work):
             move(work.engine, work.batch.id, BatchState.CANCELLING)
             return
@@ -145,7 +157,7 @@ def _begun(work: Work, connection: Connection[Row], chunk: Chunk) -> tuple[int, 
     lease = chunks.lease_chunk(connection, work.batch.id, chunk.number, work.holder, until)
     if faults:
         chunks.hold_chunk(connection, lease, now, deadline_at=until, fault_count=faults)
-    return done + awaited.height, Flight(work, lease, awaited, has_followers)
+    return done + awaited.height, Flight(work, lease, awaited, has_followers, now)
 
 
 def _made_others(rows: pl.DataFrame) -> bool:
@@ -209,6 +221,7 @@ def _counted(settled: list[Settled]) -> pl.DataFrame:
 def finish(engine: Engine, batch_id: int) -> None:
     """Complete a batch that has no chunk left; one with only unknown rows left waits."""
     with engine.database.transaction() as connection:
+        batches.lock_batch(connection, batch_id)  # what is known by then loads chunks of it
         progress = chunks.progress(connection, batch_id)
         if progress.open == 0:
             target = BatchState.WAITING if progress.waiting else BatchState.COMPLETED

@@ -5,7 +5,11 @@ number of machines. Every minute it looks for batches that have work and no job:
 was killed. A job that runs twice, late or never changes nothing.
 """
 
-from collections.abc import Callable
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 
@@ -17,7 +21,7 @@ from paybatch.domain.masking import mask_text
 from paybatch.flow import batch as batches
 from paybatch.flow import clock, recurring, sweep
 from paybatch.flow.engine import Engine, load_batch
-from paybatch.flow.jobs import QUEUE, WORK
+from paybatch.flow.jobs import QUEUE, WORK, defer_work
 from paybatch.flow.sending.close_day import carry_on_all
 from paybatch.flow.sending.recover import recover
 from paybatch.store import batches as stored
@@ -28,6 +32,7 @@ from paybatch.store.public_ids import Shape
 EVERY_MINUTE = "* * * * *"
 EVERY_HOUR = "7 * * * *"
 STALLED_SECONDS = 120
+LOOK_SECONDS = 0.2
 _log = structlog.get_logger(__name__)
 
 
@@ -62,6 +67,9 @@ def take_on(engine: Engine, batch_id: int) -> None:
     """Take a batch on as far as it goes now; jobs of batches that others finished are no news."""
     before = load_batch(engine, batch_id).state
     done = batches.go_on(engine, batch_id)
+    if engine.stopping.is_set() and done.finished_at is None:
+        with engine.database.transaction() as connection:
+            defer_work(connection, batch_id)  # another worker goes on at once
     if done.state != before:
         _log.info("batch", batch=_name(engine, batch_id), state=done.state)
 
@@ -82,6 +90,8 @@ def take_on_left(engine: Engine) -> None:
         waiting = stored.unfinished(connection)
         waiting += stored.paused_until(connection, engine.clock())
     for batch_id in waiting:
+        if engine.stopping.is_set():
+            return
         _try(f"batch {_name(engine, batch_id)}", partial(take_on, engine, batch_id))
     _try("unknown", lambda: recover(engine))
     _try("closes", lambda: carry_on_all(engine))
@@ -143,8 +153,52 @@ def run_worker(engine: Engine, *, wait: bool = True, told: Callable[[str], None]
 
     ``wait`` false ends when no job is left.
     """
-    take_on_left(engine)
-    _on_time(engine, clock.lapsed_work)
-    app = worker_app(engine)
-    told("Working. Ctrl-C or SIGTERM ends it when the work under way is done.")
-    app.run_worker(queues=[QUEUE], wait=wait, concurrency=1, listen_notify=True)
+    with _stopped_by_signals(engine):
+        take_on_left(engine)
+        if not engine.stopping.is_set():
+            _on_time(engine, clock.lapsed_work)
+        told("Working. Ctrl-C or SIGTERM ends it when the work under way is done.")
+        asyncio.run(_take_jobs(engine, worker_app(engine), wait=wait))
+    if engine.stopping.is_set():
+        _log.info("stopped")
+
+
+@contextmanager
+def _stopped_by_signals(engine: Engine) -> Iterator[None]:
+    """Let the engine stop at SIGTERM and Ctrl-C; a second one ends the process at once."""
+
+    def ask(number: int, _: object) -> None:
+        engine.stopping.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, ask) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+async def _take_jobs(engine: Engine, app: procrastinate.App, *, wait: bool) -> None:
+    """Take jobs until none is left, or the engine stops: then the job under way is waited for."""
+    async with app.open_async():
+        running = asyncio.create_task(
+            app.run_worker_async(
+                queues=[QUEUE],
+                wait=wait,
+                concurrency=1,
+                listen_notify=True,
+                install_signal_handlers=False,
+            )
+        )
+        while not running.done():
+            await asyncio.wait({running}, timeout=LOOK_SECONDS)
+            if engine.stopping.is_set() and not running.done():
+                running.cancel()  # it takes no more jobs, and waits for those under way
+                with suppress(asyncio.CancelledError):
+                    await running
+        if not running.cancelled():
+            running.result()

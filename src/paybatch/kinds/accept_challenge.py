@@ -10,9 +10,10 @@ import polars as pl
 
 from paybatch.domain import columns, payment
 from paybatch.domain.effects import ChangePayment, Fact, Record
-from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
+from paybatch.domain.reasons import Reason
 
 _captured = pl.when(pl.col("origin") != "authorize").then(payment.open_hold()).otherwise(0)
 
@@ -26,6 +27,7 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.NONE,
     statuses=lambda _: frozenset({Status.CHALLENGED}),
+    refusals=lambda _: (Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),),
     effects=(
         ChangePayment(amounts={"captured": _captured}, state=pl.lit("approved")),
         Record(

@@ -22,7 +22,6 @@ from paybatch.domain.reasons import Reason
 
 _up, _approved = pl.col("direction") == "up", pl.col("approved_minor")
 _largest = pl.lit(AMOUNT_MAX_MINOR) - pl.col("authorized")
-_free = payment.open_hold() - pl.col("reserved_capture") - pl.col("reserved_void")
 
 
 def _closes(capabilities: Capabilities) -> pl.Expr:
@@ -41,11 +40,14 @@ KIND = Kind(
     required=frozenset({"payment", "direction"}),
     amount=AmountRule.POSITIVE,
     statuses=lambda _: frozenset({Status.AUTHORIZED}),
-    refusals=lambda _: (Fault(Reason.NOT_BY_CARD, "payment", payment.is_transfer()),),
+    refusals=lambda _: (
+        Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),
+        Fault(Reason.NOT_BY_CARD, "payment", payment.is_transfer()),
+    ),
     fixed=holds.rolls_off,
     closes=_closes,
     # A hold that is taken down to nothing is a void: one minor unit stays.
-    left=lambda _: pl.when(_up).then(_largest).otherwise(_free - 1),
+    left=lambda _: pl.when(_up).then(_largest).otherwise(payment.free_hold() - 1),
     reserves="reserved_void",
     effects=(
         ChangePayment(amounts={"authorized": pl.when(_up).then(_approved).otherwise(-_approved)}),

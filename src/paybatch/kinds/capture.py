@@ -36,7 +36,13 @@ def _statuses(capabilities: Capabilities) -> frozenset[Status]:
 
 def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     expired = pl.col("status") == Status.EXPIRED.value
-    refusals = (Fault(Reason.HOLD_EXPIRED, "payment", expired),)
+    is_final = pl.lit(value=True) if not capabilities.several_captures else pl.col("final")
+    # It releases the rest: what that is, is known when nothing else is under way.
+    doubt = is_final.fill_null(value=False) & payment.hold_in_doubt()
+    refusals = (
+        Fault(Reason.PAYMENT_IN_DOUBT, "payment", doubt),
+        Fault(Reason.HOLD_EXPIRED, "payment", expired),
+    )
     if capabilities.several_captures:
         return refusals
     taken = (pl.col("captured") > 0) & ~pl.col("is_payout")
@@ -44,7 +50,7 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
 
 
 def _held(_: Capabilities) -> pl.Expr:
-    return payment.open_hold() - pl.col("reserved_capture") - pl.col("reserved_void")
+    return payment.free_hold()
 
 
 def _left(capabilities: Capabilities) -> pl.Expr:

@@ -41,7 +41,9 @@ _statuses = frozenset(
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     is_debit = pl.col("payment_brand").is_in(sorted(ACCOUNT_BRANDS)).fill_null(value=False)
     untaken = pl.col("is_payout") | ((pl.col("captured") == 0) & ~payment.in_collection())
+    voiding = payment.in_collection() & payment.hold_in_doubt()
     return (
+        Fault(Reason.PAYMENT_IN_DOUBT, "payment", voiding),
         Fault(Reason.NOT_A_DEBIT, "payment", ~is_debit),
         Fault(Reason.STATUS_NOT_ALLOWED, "payment", untaken),
     )

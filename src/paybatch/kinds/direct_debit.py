@@ -25,7 +25,7 @@ _approved, _sequence = pl.col("approved_minor"), pl.col("sequence_type")
 _day = pl.col("made_on").str.to_date("%Y-%m-%d")
 _is_later = (pl.col("collect_on").cast(pl.Date) > _day).fill_null(value=False)
 _now, _later = pl.when(~_is_later).then(_approved), pl.when(_is_later).then(_approved)
-_by_mandate, _status = pl.col("payment").is_not_null(), pl.col("status")
+_by_mandate, _status, _state = pl.col("payment").is_not_null(), pl.col("status"), pl.col("state")
 _found = pl.col("found_brand")
 _fits = (
     ((_status == "mandate_once") & (_sequence == "OOFF"))
@@ -56,6 +56,8 @@ KIND = Kind(
     ),
     statuses=lambda _: USABLE_MANDATES,
     refusals=lambda _: (
+        # Whether the debit under way is its last is not known: it is held until that has landed.
+        Fault(Reason.PAYMENT_IN_DOUBT, "payment", pl.col("reserved_capture") > 0),
         Fault(Reason.MANDATE_ENDED, "payment", _status == "mandate_ended"),
         Fault(Reason.MANDATE_CANCELLED, "payment", _status == "mandate_cancelled"),
         Fault(Reason.SEQUENCE_NOT_ALLOWED, "sequence_type", _is_usable & ~_fits),
@@ -66,9 +68,13 @@ KIND = Kind(
             amounts={"authorized": _approved, "captured": _now.otherwise(0)},
         ),
         ChangePayment(
-            state=pl.when(_sequence == "FRST")
+            # Only from the state that it was debited in: one that was cancelled meanwhile stays so.
+            state=pl.when((_sequence == "FRST") & (_state == "mandate_open"))
             .then(pl.lit("mandate_running"))
-            .when(_sequence.is_in(["OOFF", "FNAL"]))
+            .when(
+                ((_sequence == "OOFF") & (_state == "mandate_once"))
+                | ((_sequence == "FNAL") & (_state == "mandate_running"))
+            )
             .then(pl.lit("mandate_ended"))
         ),
         Record(

@@ -30,10 +30,9 @@ _may_hold = frozenset(
 
 
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
-    under_way = pl.col("reserved_capture") + pl.col("reserved_void") > 0
     expired = pl.col("status") == Status.EXPIRED.value
     return (
-        Fault(Reason.PAYMENT_IN_DOUBT, "payment", under_way),
+        Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),
         Fault(Reason.HOLD_EXPIRED, "payment", expired),
     )
 

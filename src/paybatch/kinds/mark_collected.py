@@ -9,9 +9,10 @@ import polars as pl
 
 from paybatch.domain import columns, payment
 from paybatch.domain.effects import ChangePayment, Fact, Record, remark
-from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
 from paybatch.domain.payment import Status
+from paybatch.domain.reasons import Reason
 
 KIND = Kind(
     name="mark_collected",
@@ -23,6 +24,7 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.NONE,
     statuses=lambda _: frozenset({Status.IN_COLLECTION}),
+    refusals=lambda _: (Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),),
     effects=(
         ChangePayment(amounts={"captured": payment.open_hold()}, state=pl.lit("approved")),
         Record(

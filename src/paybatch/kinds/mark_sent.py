@@ -7,10 +7,11 @@ Source: ConnPay PIPO Mark Sent.
 
 import polars as pl
 
-from paybatch.domain import columns
+from paybatch.domain import columns, payment
 from paybatch.domain.effects import ChangePayment, Fact, Record, remark
-from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
+from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.payment import Status
+from paybatch.domain.reasons import Reason
 
 KIND = Kind(
     name="mark_sent",
@@ -22,6 +23,7 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.NONE,
     statuses=lambda _: frozenset({Status.TRANSFER_PENDING}),
+    refusals=lambda _: (Fault(Reason.PAYMENT_IN_DOUBT, "payment", payment.hold_in_doubt()),),
     effects=(
         ChangePayment(state=pl.lit("sent")),
         Record(

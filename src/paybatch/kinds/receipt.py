@@ -31,7 +31,10 @@ _statuses = frozenset(
 
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     held = _awaits & pl.col("payment_number_id").is_not_null()
-    return (Fault(Reason.NO_MONEY_AWAITED, "payment", pl.col("is_payout") | held),)
+    return (
+        Fault(Reason.PAYMENT_IN_DOUBT, "payment", _awaits & payment.hold_in_doubt()),
+        Fault(Reason.NO_MONEY_AWAITED, "payment", pl.col("is_payout") | held),
+    )
 
 
 def _fixed(capabilities: Capabilities) -> dict[str, pl.Expr]:

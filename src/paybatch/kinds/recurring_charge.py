@@ -17,9 +17,10 @@ from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment, NewPayment, is_challenged
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
-from paybatch.domain.payment import Status
+from paybatch.domain.payment import OPEN_RECURRING, Status
 
 _approved = pl.col("approved_minor")
+_is_open = pl.col("state").is_in(sorted(each.value for each in OPEN_RECURRING))
 _held = pl.when(is_challenged()).then(_approved).otherwise(0)
 
 KIND = Kind(
@@ -36,7 +37,8 @@ KIND = Kind(
     fixed=recurring.by_merchant,
     effects=(
         NewPayment(amounts={"authorized": _approved, "captured": _approved - _held}),
-        ChangePayment(state_declined=recurring.after_decline()),
+        # What was stopped or has finished while the charge was under way stays so.
+        ChangePayment(state_declined=pl.when(_is_open).then(recurring.after_decline())),
     ),
     stands_for=lambda _: {"recurring_payout": pl.col("is_payout")},
     transfers=(

@@ -13,10 +13,11 @@ from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment, NewPayment
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.ledger import Account, Transfer
-from paybatch.domain.payment import Status
+from paybatch.domain.payment import OPEN_RECURRING, Status
 from paybatch.domain.reasons import Reason
 
 _approved = pl.col("approved_minor")
+_is_open = pl.col("state").is_in(sorted(each.value for each in OPEN_RECURRING))
 
 KIND = Kind(
     name="recurring_payout",
@@ -37,7 +38,8 @@ KIND = Kind(
         NewPayment(
             amounts={"authorized": _approved, "captured": _approved}, is_payout=pl.lit(value=True)
         ),
-        ChangePayment(state_declined=recurring.after_decline()),
+        # What was stopped or has finished while the payout was under way stays so.
+        ChangePayment(state_declined=pl.when(_is_open).then(recurring.after_decline())),
     ),
     transfers=(Transfer(Account.MERCHANT, Account.RECEIVABLE, _approved),),
     reads=(columns.SCHEME_TRANSACTION_ID,),

@@ -40,13 +40,15 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
 
 
 def _left(capabilities: Capabilities) -> pl.Expr:
-    ceiling = payment.kept() * (100 + capabilities.refund_excess_percent) // 100
+    # The excess is of what stays when the voids under way are done.
+    stays = payment.kept() - payment.voiding()
+    ceiling = stays * (100 + capabilities.refund_excess_percent) // 100
     return ceiling - payment.given_back() - pl.col("reserved_refund")
 
 
 def _whole(_: Capabilities) -> pl.Expr:
     """Give what was taken and is not given back: an excess is given to those only who name it."""
-    return payment.kept() - payment.given_back() - pl.col("reserved_refund")
+    return payment.refundable()
 
 
 KIND = Kind(

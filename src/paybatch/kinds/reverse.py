@@ -23,8 +23,7 @@ def _stands_for(capabilities: Capabilities) -> dict[str, pl.Expr]:
         is_refunded |= pl.col("captured") > 0
     is_payout, arrived = pl.col("is_payout"), payment.is_transfer() & (payment.kept() > 0)
     is_refunded = (is_refunded | arrived) & ~(arrived & is_payout)
-    stays = payment.kept() - payment.given_back() - pl.col("reserved_refund")
-    is_refunded &= (stays > 0) | (payment.open_hold() == 0)
+    is_refunded &= (payment.refundable() > 0) | (payment.open_hold() == 0)
     return {"refund": is_refunded, "void": ~is_refunded}
 
 

@@ -52,7 +52,7 @@ def _statuses(capabilities: Capabilities) -> frozenset[Status]:
 
 
 def _left(capabilities: Capabilities) -> pl.Expr:
-    hold = payment.open_hold() - pl.col("reserved_capture") - pl.col("reserved_void")
+    hold = payment.free_hold()
     if not capabilities.void_captured:
         return hold
     unsettled = payment.kept() - pl.col("settled")
@@ -64,7 +64,10 @@ def _left(capabilities: Capabilities) -> pl.Expr:
 def _refusals(_: Capabilities) -> tuple[Fault, ...]:
     settled = (pl.col("settled") > 0) & (pl.col("settled") >= payment.kept())
     status, arrived = pl.col("status"), payment.is_transfer() & (payment.kept() > 0)
+    # What it releases and what it cancels is told by what it finds: no capture may change that.
+    capturing = pl.col("reserved_capture") > 0
     return (
+        Fault(Reason.PAYMENT_IN_DOUBT, "payment", capturing),
         Fault(Reason.CANCELLED_ALREADY, "payment", status == Status.VOIDED.value),
         Fault(Reason.HOLD_EXPIRED, "payment", status == Status.EXPIRED.value),
         Fault(Reason.TRANSFER_ARRIVED, "payment", arrived & (payment.open_hold() == 0)),

@@ -9,7 +9,8 @@ COPY attempt (
 -- No clear answer came to these tries: they are asked about from a time on.
 UPDATE attempt AS a SET state = 'unknown', next_look_at = %(next_look_at)s
 FROM unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
-WHERE a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state = 'sending';
+WHERE a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state = 'sending'
+RETURNING a.operation_id;
 
 -- name: abandon_chunk
 -- What a worker that is gone had under way in a chunk is unknown: its tries without an outcome.
@@ -34,7 +35,8 @@ WHERE batch_id = %(batch_id)s AND state IN ('unknown', 'person');
 
 -- name: take_due
 -- Takes tries that are to be asked about now; nobody else does so until a time. Those of a gate
--- whose breaker is open wait for it. Closes of day go on by themselves (`closing.sql`).
+-- whose breaker is open wait for it; those of other connectors for a worker that has them.
+-- Closes of day go on by themselves (`closing.sql`).
 UPDATE attempt AS a SET
     state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
 FROM (
@@ -42,6 +44,12 @@ FROM (
     WHERE
         (d.state = 'unknown' OR (d.state = 'sending' AND d.chunk_number IS NULL))
         AND d.next_look_at <= %(now)s
+        AND EXISTS (
+            SELECT 1 FROM gate AS g
+            WHERE
+                g.merchant_id = d.merchant_id AND g.id = d.gate_id
+                AND g.connector = ANY(%(connectors)s)
+        )
         AND NOT EXISTS (
             SELECT 1 FROM breaker AS b
             WHERE
@@ -172,6 +180,26 @@ COPY (
         ON o.merchant_id = s.merchant_id AND o.id = s.operation_id
     ORDER BY o.id
 ) TO STDOUT (FORMAT csv);
+
+-- name: cells_of_lines
+-- One cell of the texts of some lines, which may be far apart.
+COPY (
+    SELECT t.line, nullif(split_part(t.cells, E'\x1f', %(place)s), '')
+    FROM row_text AS t
+    WHERE t.batch_id = %(batch_id)s AND t.line = ANY(%(lines)s::bigint [])
+) TO STDOUT (FORMAT csv);
+
+-- name: secrets_of_lines
+-- The sealed secrets of the chunks in which these lines are, and of no other.
+SELECT s.chunk_number, s.sealed, s.created_at FROM secret_block AS s
+WHERE
+    s.batch_id = %(batch_id)s
+    AND EXISTS (
+        SELECT 1 FROM unnest(%(lines)s::bigint []) AS w (line)
+        WHERE w.line BETWEEN s.first_line AND s.last_line
+    )
+ORDER BY s.chunk_number
+FOR UPDATE OF s;
 
 -- name: list_unknown
 -- What is unknown, oldest first, with what was asked for.

@@ -48,9 +48,15 @@ def _listed(keys: pl.DataFrame) -> dict[str, list[int]]:
     }
 
 
-def mark_unknown(connection: Connection[Row], keys: pl.DataFrame, next_look_at: datetime) -> None:
-    """Note that no clear answer came to operations (``merchant_id, id``)."""
-    connection.execute(_SQL["mark_unknown"], {**_listed(keys), "next_look_at": next_look_at})
+def mark_unknown(
+    connection: Connection[Row], keys: pl.DataFrame, next_look_at: datetime
+) -> list[int]:
+    """Note that no clear answer came to operations (``merchant_id, id``).
+
+    Gives those that were still under way: the others were looked up, or decided, meanwhile.
+    """
+    parameters = {**_listed(keys), "next_look_at": next_look_at}
+    return [int(row[0]) for row in connection.execute(_SQL["mark_unknown"], parameters).fetchall()]
 
 
 def abandon_chunk(
@@ -89,10 +95,18 @@ def in_doubt(connection: Connection[Row], batch_id: int) -> pl.DataFrame:
 
 
 def take_due(
-    connection: Connection[Row], now: datetime, *, until: datetime, limit: int
+    connection: Connection[Row],
+    now: datetime,
+    *,
+    until: datetime,
+    connectors: Sequence[str],
+    limit: int,
 ) -> pl.DataFrame:
-    """Take attempts that are to be asked about now, shaped as ``TAKEN``; ours until a time."""
-    parameters = {"now": now, "until": until, "limit": limit}
+    """Take attempts that are to be asked about now, shaped as ``TAKEN``; ours until a time.
+
+    Only those at gates of these connectors.
+    """
+    parameters = {"now": now, "until": until, "connectors": list(connectors), "limit": limit}
     rows = connection.execute(_SQL["take_due"], parameters).fetchall()
     return pl.DataFrame(rows, schema=TAKEN, orient="row")
 
@@ -207,6 +221,24 @@ def settled_ordered(connection: Connection[Row], batch_id: int, chunk_number: in
 def claim_ids(connection: Connection[Row], keys: pl.DataFrame) -> pl.DataFrame:
     """Read operations by ``merchant_id, id`` as a claim does, shaped as ``CLAIMED``."""
     return copy_out(connection, _SQL["claim_ids"], _listed(keys), CLAIMED)
+
+
+def cells_of_lines(
+    connection: Connection[Row], batch_id: int, place: int, lines: Sequence[int]
+) -> pl.DataFrame:
+    """Read one cell (its place counts from 1) of the texts of some lines: ``line, value``."""
+    parameters = {"batch_id": batch_id, "place": place, "lines": list(lines)}
+    schema = {"line": pl.Int64(), "value": pl.String()}
+    return copy_out(connection, _SQL["cells_of_lines"], parameters, schema)
+
+
+def secrets_of_lines(
+    connection: Connection[Row], batch_id: int, lines: Sequence[int]
+) -> list[tuple[int, bytes, datetime]]:
+    """Lock and give (chunk, sealed, time) of the secrets that were loaded with these lines."""
+    parameters = {"batch_id": batch_id, "lines": list(lines)}
+    rows = connection.execute(_SQL["secrets_of_lines"], parameters).fetchall()
+    return [(int(row[0]), bytes(row[1]), row[2]) for row in rows]
 
 
 def list_unknown(

@@ -66,6 +66,10 @@ UPDATE batch SET row_count = %(row_count)s, has_subjects = %(has_subjects)s WHER
 -- Where a batch stands now.
 SELECT state FROM batch WHERE id = %(id)s;
 
+-- name: lock_batch
+-- Holds a batch's state: who moves it or its chunks to and from waiting does so one by one.
+SELECT state FROM batch WHERE id = %(id)s FOR UPDATE;
+
 -- name: lock_file
 -- Waits until no other process reads the batch's file; the connection holds it, no transaction.
 SELECT pg_advisory_lock(%(id)s);

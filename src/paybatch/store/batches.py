@@ -134,6 +134,11 @@ def state_of(connection: Connection[Row], batch_id: int) -> str | None:
     return str(row[0]) if row else None
 
 
+def lock_batch(connection: Connection[Row], batch_id: int) -> None:
+    """Hold a batch's state until the transaction ends."""
+    connection.execute(_SQL["lock_batch"], {"id": batch_id})
+
+
 @contextmanager
 def reading(connection: Connection[Row], batch_id: int, *, waits: bool = True) -> Iterator[bool]:
     """Be the only one who reads a batch's file, in a block; False = another process does so.

@@ -87,6 +87,18 @@ RETURNING number;
 UPDATE chunk SET state = 'loaded'
 WHERE batch_id = %(batch_id)s AND state = 'waiting';
 
+-- name: idle_chunks
+-- How many chunks of a batch wait though nothing of them is unknown.
+SELECT count(*) FROM chunk AS c
+WHERE
+    c.batch_id = %(batch_id)s AND c.state = 'waiting'
+    AND NOT EXISTS (
+        SELECT 1 FROM attempt AS a
+        WHERE
+            a.batch_id = c.batch_id AND a.chunk_number = c.number
+            AND a.state IN ('unknown', 'person')
+    );
+
 -- name: idle_batches
 -- Batches with chunks that wait though nothing of theirs is unknown any more: what they waited for
 -- became known while a worker let go of them. Those of merchants with a gate that is closing are

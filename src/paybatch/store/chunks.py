@@ -210,6 +210,12 @@ def wake_chunks(connection: Connection[Row], batch_id: int) -> None:
     connection.execute(_SQL["wake_chunks"], {"batch_id": batch_id})
 
 
+def idle_chunks(connection: Connection[Row], batch_id: int) -> int:
+    """Count the chunks of a batch that wait though nothing of them is unknown."""
+    row = connection.execute(_SQL["idle_chunks"], {"batch_id": batch_id}).fetchone()
+    return int(row[0]) if row else 0
+
+
 def idle_batches(connection: Connection[Row]) -> list[int]:
     """Give the batches with chunks that wait though nothing is unknown any more."""
     return [int(row[0]) for row in connection.execute(_SQL["idle_batches"]).fetchall()]

@@ -10,7 +10,8 @@ INSERT INTO closing (
 );
 
 -- name: take_closing
--- Takes one close that is to go on now, any or this one; nobody else does so until a time.
+-- Takes one close that is to go on now, any or this one; nobody else does so until a time. One
+-- whose connector is not installed here is left to a worker that has it.
 UPDATE attempt AS a SET
     looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
 FROM (
@@ -19,6 +20,12 @@ FROM (
     WHERE
         d.state = 'unknown' AND d.next_look_at <= %(now)s
         AND (%(operation_id)s::bigint IS NULL OR d.operation_id = %(operation_id)s)
+        AND NOT EXISTS (
+            SELECT 1 FROM gate AS g
+            WHERE
+                g.merchant_id = c.merchant_id AND g.id = ANY(c.gate_ids)
+                AND NOT g.connector = ANY(%(connectors)s)
+        )
     ORDER BY d.next_look_at
     LIMIT 1
     FOR UPDATE OF d SKIP LOCKED

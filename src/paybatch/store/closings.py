@@ -91,10 +91,20 @@ def insert_closing(connection: Connection[Row], values: Mapping[str, Any]) -> No
 
 
 def take_closing(
-    connection: Connection[Row], now: datetime, *, until: datetime, operation_id: int | None = None
+    connection: Connection[Row],
+    now: datetime,
+    *,
+    until: datetime,
+    connectors: Sequence[str],
+    operation_id: int | None = None,
 ) -> Taken | None:
     """Take a close that is to go on now, any or this one; ours until a time."""
-    parameters = {"now": now, "until": until, "operation_id": operation_id}
+    parameters = {
+        "now": now,
+        "until": until,
+        "operation_id": operation_id,
+        "connectors": list(connectors),
+    }
     with connection.cursor(row_factory=class_row(Taken)) as cursor:
         return cursor.execute(_SQL["take_closing"], parameters).fetchone()
 

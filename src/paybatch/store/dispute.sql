@@ -43,3 +43,9 @@ WHERE coalesce(u.state, 'approved') = 'approved';
 INSERT INTO alert_answer (merchant_id, alert, answer, operation_id)
 VALUES (%(merchant_id)s, %(alert)s, %(answer)s, %(operation_id)s)
 ON CONFLICT DO NOTHING;
+
+-- name: drop_answers
+-- Forgets what operations were to tell of alerts: it was never told.
+DELETE FROM alert_answer AS a
+USING unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
+WHERE a.merchant_id = w.merchant_id AND a.operation_id = w.id;

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import polars as pl
 from psycopg import Connection
 
 from paybatch.domain.disputes import Dispute
@@ -43,3 +44,10 @@ def keep_answer(
     merchant_id, alert, outcome = answer
     parameters = {"merchant_id": merchant_id, "alert": alert, "answer": outcome}
     connection.execute(_SQL["keep_answer"], {**parameters, "operation_id": operation_id})
+
+
+def drop_answers(connection: Connection[Row], keys: pl.DataFrame) -> None:
+    """Forget what operations (``merchant_id, id``) were to tell of alerts."""
+    merchants, ids = keys["merchant_id"].to_list(), keys["id"].to_list()
+    parameters = {"merchant_ids": merchants, "operation_ids": ids}
+    connection.execute(_SQL["drop_answers"], parameters)

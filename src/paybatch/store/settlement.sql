@@ -19,6 +19,7 @@ WHERE merchant_id = %(merchant_id)s AND id = %(gate_id)s;
 -- name: settle_payments
 -- Settles what is due at gates, locked in the order of the payments' keys as claims lock them, and
 -- sums it up. What is due was taken (captured; for a payout: given) or refunded.
+-- What a void that is under way may still undo falls into the day in which that is known.
 WITH due AS MATERIALIZED (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.currency, p.is_payout,
@@ -27,6 +28,7 @@ WITH due AS MATERIALIZED (
     WHERE
         p.merchant_id = %(merchant_id)s AND p.gate_id = ANY(%(gate_ids)s)
         AND (p.captured - p.cancelled > p.settled OR p.refunded > p.refund_settled)
+        AND p.reserved_void = 0
     ORDER BY p.merchant_id, p.id
     FOR UPDATE
 ),

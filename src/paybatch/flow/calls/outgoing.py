@@ -5,8 +5,10 @@ so nobody waits for the answer to another one's call.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
+import structlog
 
 from paybatch.domain.connector import Result
 from paybatch.domain.few import joined
@@ -17,12 +19,14 @@ from paybatch.flow.sending.awaited import keep
 from paybatch.flow.sending.close_day import carry_on
 from paybatch.flow.sending.landing import deadline, land, lose, parted
 from paybatch.flow.sending.outward import Outward
+from paybatch.flow.working.details import keep_details
 from paybatch.flow.working.replies import not_taken
 from paybatch.flow.working.sender import Sender
 from paybatch.store import attempts
 from paybatch.store.database import Connection, Row
 from paybatch.store.public_ids import Shape
 
+_log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 10.0  # so long a call waits for its turn
 ANSWERED = (
     *("state", "reason", "message", "status", "approved_minor", "response", "processor_code"),
@@ -37,10 +41,14 @@ _UNKNOWN = (
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A call (a table of one row, prepared) that has no outcome yet, at a place."""
+    """A call (a table of one row, prepared) that has no outcome yet, at a place.
+
+    ``since`` is when it was claimed.
+    """
 
     place: Place
     call: pl.DataFrame
+    since: datetime
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,9 @@ def kept(
     now = engine.clock()
     until = deadline(now, max(place.connector(each).timeout_seconds for each in gates))
     keep(connection, place, calls, chunk_number=None, now=now, until=until)
+    keep_details(connection, place, calls, now)
     return {
-        call["id"][0]: Outgoing(place, call.drop("result"))
+        call["id"][0]: Outgoing(place, call.drop("result"), now)
         for call in calls.iter_slices(1)
         if call["result"][0] == Result.SENDING.value
     }
@@ -77,7 +86,13 @@ def kept(
 def sent(engine: Engine, outgoing: Outgoing) -> Come:
     """Send a call and wait for its reply; one that was not taken is tried again a few times."""
     call = outgoing.call
-    outward = Outward(engine, outgoing.place, is_single=True, patience_seconds=PATIENCE_SECONDS)
+    outward = Outward(
+        engine,
+        outgoing.place,
+        outgoing.since,
+        is_single=True,
+        patience_seconds=PATIENCE_SECONDS,
+    )
     told = list(outward.send(call))
     if told:
         return Come(outgoing, joined(told))
@@ -105,6 +120,8 @@ def landed(engine: Engine, connection: Connection[Row], come: list[Come]) -> lis
             answers = answers_of(engine, [settled.outcomes])
     if not lost.is_empty():
         lose(connection, lost, engine.clock())
+        names = engine.public_ids.encode(lost["id"], "op", Shape.NATIVE).to_list()
+        _log.warning("unknown", calls=lost.height, operations=names)
     return [
         answers.get(each.outgoing.call["id"][0]) or unknown(engine, each.outgoing.call)
         for each in come

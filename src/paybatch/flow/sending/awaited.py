@@ -11,8 +11,9 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.connector import REPLY_SCHEMA, Result
-from paybatch.domain.few import chosen, distinct, joined
-from paybatch.domain.payment import RESERVED
+from paybatch.domain.few import chosen, distinct, has_any, joined
+from paybatch.domain.kind import Kind
+from paybatch.domain.payment import RESERVED, open_hold
 from paybatch.flow.place import Place
 from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.claim import acts_on_payment, makes_payment
@@ -78,17 +79,37 @@ def pending(place: Place, calls: pl.DataFrame, now: datetime) -> pl.DataFrame:
 
 
 def reserved(calls: pl.DataFrame) -> pl.DataFrame:
-    """Give what calls may take from the payments that they act on: ``KEY`` and ``RESERVED``."""
-    acting = calls.filter(acts_on_payment() & ~makes_payment())
-    names = {name: registry.kinds()[name].reserves for name in distinct(acting["act"])}
+    """Give what calls may take from the payments that they act on: ``KEY`` and ``RESERVED``.
+
+    What is told here of a call is the same when it is claimed and when it lands: a final capture is
+    claimed alone, so nothing changes the hold meanwhile, and a mandate that is debited is marked
+    whatever becomes of its state.
+    """
+    acting = calls.filter(acts_on_payment())
+    names = {name: _reserves(registry.kinds()[name]) for name in distinct(acting["act"])}
     column = chosen(acting["act"], {k: v for k, v in names.items() if v}, pl.String())
-    rows = acting.select_seq(*KEY, amount=pl.col("amount_minor").fill_null(0)).hstack(
-        [column.alias("column")]
-    )
+    rows = acting.select_seq(*KEY, amount=_amount(acting)).hstack([column.alias("column")])
     sums = rows.group_by(KEY, maintain_order=True).agg(
         pl.col("amount").filter(pl.col("column") == name).sum().alias(name) for name in RESERVED
     )
     return sums.filter(pl.any_horizontal(pl.col(name) != 0 for name in RESERVED)).sort(KEY)
+
+
+def _reserves(kind: Kind) -> str | None:
+    """Give the column that a call of a kind reserves; makers mark the source that they change."""
+    if kind.makes is None:
+        return kind.reserves
+    changes = kind.changes
+    return "reserved_capture" if changes is not None and changes.state is not None else None
+
+
+def _amount(calls: pl.DataFrame) -> pl.Expr:
+    """Give how much each call reserves; a final capture all of the hold: it takes or ends it."""
+    asked = pl.col("amount_minor").fill_null(0)
+    if not has_any(calls["final"], [True]):
+        return asked
+    is_final = (pl.col("act") == "capture") & pl.col("final").fill_null(value=False)
+    return pl.when(is_final).then(pl.max_horizontal(asked, open_hold())).otherwise(asked)
 
 
 def released(calls: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,7 @@
 """Broken: batches that a breaker pauses, and that go on by themselves when its time has come."""
 
+import structlog
+
 from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine
 from paybatch.flow.jobs import defer_work
@@ -8,6 +10,7 @@ from paybatch.store.batches import Batch
 from paybatch.store.breakers import Breaker
 from paybatch.store.database import Connection, Row
 
+_log = structlog.get_logger(__name__)
 ACTOR = "system:breaker"
 
 
@@ -21,6 +24,7 @@ def broken(engine: Engine, connection: Connection[Row], batch_id: int, breaker: 
     reason, until = breaker.reason, breaker.retry_at.isoformat()
     directory.record(connection, now, ACTOR, "batch.paused", subject, reason=reason, until=until)
     defer_work(connection, batch_id, breaker.retry_at)
+    _log.warning("paused", reason=reason, until=until)
 
 
 def is_broken(batch: Batch) -> bool:

@@ -9,6 +9,7 @@ asked; whoever is killed, the close is taken on by the next from where it stands
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -78,8 +79,8 @@ NO_REPLIES = pl.DataFrame(schema=OUTSIDE).drop("retry_after_seconds")
 def carry_on_all(engine: Engine) -> int:
     """Take every close on that is to go on now; give how many have ended."""
     ended = 0
-    for _ in range(1_000):  # each is asked about later when it tells nothing, so none comes twice
-        found = _take(engine, None)
+    while not engine.stopping.is_set():
+        found = _take(engine, None)  # one that is not answered now is asked about later
         if found is None:
             break
         ended += _carried_on(engine, found) is not None
@@ -95,8 +96,13 @@ def carry_on(engine: Engine, operation_id: int) -> pl.DataFrame | None:
 def _take(engine: Engine, operation_id: int | None) -> Taken | None:
     now = engine.clock()
     with engine.database.transaction() as connection:
-        until = now + GUARD
-        return closings.take_closing(connection, now, until=until, operation_id=operation_id)
+        return closings.take_closing(
+            connection,
+            now,
+            until=now + GUARD,
+            connectors=list(registry.connectors()),
+            operation_id=operation_id,
+        )
 
 
 def _carried_on(engine: Engine, taken: Taken) -> pl.DataFrame | None:
@@ -111,9 +117,14 @@ def _carried_on(engine: Engine, taken: Taken) -> pl.DataFrame | None:
         refused = _tell(room)
         if refused is not None:
             return refused
+    since = engine.clock()
     with engine.database.transaction() as connection:
+        if closings.hold_closing(connection, taken) is None:
+            return None
         calls = [each for each in closings.list_calls(connection, taken) if each.result is None]
-    replies = _replies(room, calls, is_new=is_new) if calls else pl.DataFrame()
+    replies = NO_REPLIES
+    if calls:
+        replies = _replies(room, calls, None if not is_new else since)
     return _conclude(room, replies)
 
 
@@ -207,12 +218,15 @@ def _left_open(engine: Engine, found: Sequence[Mapping[str, Any]]) -> str:
     return f"not known yet, and left to the day in which it settles: {listed}"
 
 
-def _replies(room: Room, calls: Sequence[Call], *, is_new: bool) -> pl.DataFrame:
-    """Ask the processors; calls that were stored and never sent are looked up like lost ones."""
+def _replies(room: Room, calls: Sequence[Call], since: datetime | None) -> pl.DataFrame:
+    """Ask the processors; ``since`` is when it was known that the calls are ours to send.
+
+    Without it they may have been sent before, and are looked up like lost ones.
+    """
     with room.engine.database.transaction() as connection:
         kind = room.row(connection)["kind"][0]
     table = _table(room, calls, kind)
-    if not is_new:
+    if since is None:
         tries = pl.DataFrame(
             {
                 "operation_id": table["operation"],
@@ -221,7 +235,8 @@ def _replies(room: Room, calls: Sequence[Call], *, is_new: bool) -> pl.DataFrame
             }
         )
         return asked_of(room.engine, room.place, tries, table)
-    out = Outward(room.engine, room.place, is_single=True, patience_seconds=SEND_PATIENCE_SECONDS)
+    patience = SEND_PATIENCE_SECONDS
+    out = Outward(room.engine, room.place, since, is_single=True, patience_seconds=patience)
     return joined([NO_REPLIES, *out.send(table)])
 
 

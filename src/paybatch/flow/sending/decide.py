@@ -5,7 +5,8 @@ never meets a look-up: while somebody asks about a call nobody decides it, and a
 taken for lost finds, when it comes back, that the call is not its own any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from paybatch.flow.sending.decided_close import end_as_decided
 from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.sending.recover import Verdicts, concluded, recover
 from paybatch.store import attempts, closings, directory
+from paybatch.store.database import ConstraintError
 
 DECISIONS = (Result.APPROVED, Result.DECLINED, Result.FAILED)
 NOTE_MAX = 500
@@ -76,7 +78,7 @@ def decide(
         verdict_reason=pl.lit(None, pl.String), verdict=pl.lit(f"a person decided it: {note}")
     )
     key, now = (int(found["merchant_id"][0]), operation_id), engine.clock()
-    with engine.database.transaction() as connection:
+    with _kept_rules(), engine.database.transaction() as connection:
         taken = attempts.take_one(connection, key, now)
         if taken.is_empty():
             raise WrongError("It is asked about right now; look again in a few minutes.")
@@ -109,6 +111,17 @@ def _decide_close(engine: Engine, found: pl.DataFrame, decision: Decision, note:
         directory.record(connection, now, decision.actor, "operation.decided", subject, **detail)
     is_single = before["chunk_number"] is None
     return Decided(None if is_single else int(before["batch_id"]), 0)
+
+
+@contextmanager
+def _kept_rules() -> Iterator[None]:
+    """Tell a person when a decision cannot be, as the payment stands; nothing of it is done."""
+    try:
+        yield
+    except ConstraintError as error:
+        raise WrongError(
+            f"This cannot be settled as the payment stands now: it breaks {error.constraint}."
+        ) from error
 
 
 def _approved(decision: Decision, asked_minor: int) -> int:

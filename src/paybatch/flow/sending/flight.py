@@ -6,8 +6,10 @@ too long finds that another has it, and settles nothing.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
+import structlog
 
 from paybatch.domain.connector import Result
 from paybatch.domain.few import distinct
@@ -22,7 +24,10 @@ from paybatch.store import batches, chunks, operations
 from paybatch.store.breakers import Breaker
 from paybatch.store.chunks import Lease
 from paybatch.store.database import Connection, Row
+from paybatch.store.public_ids import Shape
 
+LOGGED_MAX = 10
+_log = structlog.get_logger(__name__)
 FAULTS = ("rejected", "declined", "failed")
 
 
@@ -38,6 +43,7 @@ class Flight:
     lease: Lease
     calls: pl.DataFrame
     has_followers: bool
+    since: datetime  # when they were claimed
 
     def fly(self) -> None:
         """Send the calls and settle what comes back; leave the chunk when nothing is under way.
@@ -49,7 +55,7 @@ class Flight:
             LostError: Another worker has the chunk.
         """
         doubts, taken = 0, set[int]()
-        outward = Outward(self.work.engine, self.work.place, self._goes_on)
+        outward = Outward(self.work.engine, self.work.place, self.since, self._goes_on)
         for replies in outward.send(self.calls):
             doubts += self._land(replies)
             taken |= set(replies["operation"])
@@ -82,10 +88,17 @@ class Flight:
                 tallies.append(tally(land(engine, connection, place, done, known).counted))
             if not lost.is_empty():
                 lose(connection, lost, engine.clock())
+                self._tell_lost(lost)
                 tallies.append(came(lost, Result.UNKNOWN.value))
             for each in tallies:
                 operations.insert_tallies(connection, self.lease.batch_id, each)
         return lost.height
+
+    def _tell_lost(self, lost: pl.DataFrame) -> None:
+        """Log the calls of which nobody knows what became of them, the first of them by name."""
+        ids = lost["id"].head(LOGGED_MAX)
+        names = self.work.engine.public_ids.encode(ids, "op", Shape.NATIVE).to_list()
+        _log.warning("unknown", calls=lost.height, operations=names)
 
     def _hold(self, connection: Connection[Row], faults: int = 0) -> None:
         now = self.work.engine.clock()

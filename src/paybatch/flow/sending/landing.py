@@ -69,8 +69,9 @@ def _as_changes(settled: Settled) -> Settled:
 
 def lose(connection: Connection[Row], calls: pl.DataFrame, now: datetime) -> None:
     """Note that nobody knows what became of calls: they are asked about soon."""
-    attempts.mark_unknown(connection, calls.select_seq("merchant_id", "id"), now + FIRST_LOOK)
-    doubt(connection, calls)
+    keys = calls.select_seq("merchant_id", "id")
+    ours = attempts.mark_unknown(connection, keys, now + FIRST_LOOK)
+    doubt(connection, calls.filter(pl.col("id").is_in(ours)))
 
 
 def doubt(connection: Connection[Row], calls: pl.DataFrame) -> None:

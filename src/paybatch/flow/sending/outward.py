@@ -8,6 +8,7 @@ back, and nobody asks until its time has come.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -54,12 +55,13 @@ class _Told:
 class Outward:
     """Calls on their way out; ``goes_on`` is asked while they wait for their turn.
 
-    ``breaker`` is the one that ended it early, ``is_single`` calls go before those of batches and
-    wait so long at most.
+    ``since`` is when it was known last that they are ours to send; ``breaker`` is the one that
+    ended it early. ``is_single`` calls go before those of batches and wait so long at most.
     """
 
     engine: Engine
     place: Place
+    since: datetime
     goes_on: Callable[[], bool] = _always
     is_single: bool = False
     patience_seconds: float | None = None
@@ -82,27 +84,54 @@ class Outward:
         has_sent = False
         tries, until = 0, time.monotonic() + (self.patience_seconds or 0)
         while not rest.is_empty():
+            if self.engine.stopping.is_set() and not self.is_single:
+                break
             turn = self._turn(gate_id, min(rest.height, part_rows))
             if turn.shut is not None:
                 self.breaker = turn.shut
-                return
+                break
             if not turn.count:
                 late = time.monotonic() + turn.wait_seconds > until
                 if self.patience_seconds is not None and late:
-                    return
+                    break
                 if not self._waited(turn.wait_seconds):
-                    return
+                    break
                 continue
-            if has_sent and not self.goes_on():
-                return  # who asks what became of these calls must find them resting
+            if not self._may_leave(gate_id, has_sent=has_sent):
+                break
             told, has_sent = _Told(), True
             yield from self._sent(gate_id, rest.head(turn.count), told)
             rest = rest.filter(~pl.col("id").is_in(list(told.taken)))
             if self._is_shut(gate_id, turn, told):
-                return
+                break
             tries = 0 if told.taken or told.is_busy else tries + 1
             if tries and not self._tried(gate_id, tries, told):
-                return
+                break
+
+    def _may_leave(self, gate_id: int, *, has_sent: bool) -> bool:
+        """Tell whether the next calls may go: who asks what became of them must find them resting.
+
+        Those that are claimed for a moment are ours; later it is seen whether they still are.
+        """
+        is_late = self._is_late(gate_id)
+        if is_late and self.is_single:
+            return False
+        return self._renewed() if has_sent or is_late else True
+
+    def _is_late(self, gate_id: int) -> bool:
+        """Tell whether others may have taken the calls over since it was known that they are ours.
+
+        So it is with a process that was stopped for a while.
+        """
+        timeout = timedelta(seconds=self.place.connector(gate_id).timeout_seconds)
+        return self.engine.clock() >= self.since + timeout
+
+    def _renewed(self) -> bool:
+        """See that the calls are still ours to send: those who take them over count from here."""
+        now = self.engine.clock()
+        goes_on = self.goes_on()
+        self.since = now if goes_on and not self.is_single else self.since
+        return goes_on
 
     def _turn(self, gate_id: int, wanted: int) -> Pass:
         return passing(self.engine, self.place, gate_id, wanted, is_single=self.is_single)
@@ -111,7 +140,7 @@ class Outward:
         """Send calls at once; give the replies of those that were taken."""
         began = time.monotonic()
         refused = []
-        for replies in Sender(self.engine, self.place).outward(part):
+        for replies in Sender(self.engine, self.place).outward(part, self.since):
             seconds = time.monotonic() - began
             opened, has_good = watched(self.engine, self.place, gate_id, replies, seconds)
             told.opened, told.has_good = opened or told.opened, has_good or told.has_good
@@ -151,6 +180,6 @@ class Outward:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, STEP_SECONDS))
-            if left > BRIEF_SECONDS and not self.goes_on():
+            if left > BRIEF_SECONDS and not self._renewed():
                 return False
         return True

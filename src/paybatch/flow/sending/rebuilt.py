@@ -1,21 +1,20 @@
 """Rebuilt: calls as they were sent, from what the database keeps of them.
 
 Rows of a file keep their own text and, until their outcome is known, their CVV. Single calls keep
-neither: their details are null.
+their details, and no CVV.
 """
 
 from datetime import timedelta
 
 import polars as pl
 
-from paybatch.domain.few import nulls
 from paybatch.flow import vault
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.intake import receive
 from paybatch.flow.place import Place
 from paybatch.flow.working.changes import KEY
-from paybatch.flow.working.claim import in_series
-from paybatch.flow.working.details import read, wanted, with_details
+from paybatch.flow.working.claim import taken_over
+from paybatch.flow.working.details import with_details, with_kept_details
 from paybatch.flow.working.follow_up import decided
 from paybatch.flow.working.rounds import locked
 from paybatch.flow.working.sender import Sender
@@ -30,6 +29,7 @@ def rebuilt(engine: Engine, place: Place, taken: pl.DataFrame) -> pl.DataFrame:
         *("act", "amount_minor", "looks", "chunk_number", "batch_id"),
         id="operation_id",
         sent_gate_id="gate_id",
+        sent_key="key",
         subject_id="payment_id",
     )
     with engine.database.transaction() as connection:
@@ -44,8 +44,9 @@ def rebuilt(engine: Engine, place: Place, taken: pl.DataFrame) -> pl.DataFrame:
         )
         payments = locked(connection, rows)
     joined = rows.join(payments, on=KEY, how="left", maintain_order="left")
-    calls = in_series(decided(place, joined))
-    return Sender(engine, place).prepared(calls).drop("sent_gate_id", "subject_id")
+    calls = Sender(engine, place).prepared(decided(place, taken_over(joined)))
+    # The key that it was sent with: that never changes, however keys are made by now.
+    return calls.with_columns_seq(key="sent_key").drop("sent_gate_id", "sent_key", "subject_id")
 
 
 def _detailed(
@@ -53,8 +54,8 @@ def _detailed(
 ) -> pl.DataFrame:
     """Add details and CVVs to operations of one batch, or of one block of single calls."""
     if rows["chunk_number"].null_count():
-        names = wanted(place, rows)
-        return read(rows.hstack(nulls([*names, "cvv"], pl.String(), rows.height)), names)
+        rows = with_kept_details(connection, place, rows)
+        return rows.with_columns_seq(cvv=pl.lit(None, pl.String))
     batch = load_batch(engine, int(rows["batch_id"][0]))
     rows = with_details(connection, batch, place, rows.sort("line"))
     holders = rows.filter("has_secret")["line"].to_list()

@@ -5,12 +5,14 @@ which that is safe. One that does not know the key has not done it; if repeating
 it must have said so twice, the second time long after the call can have been on its way.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
+from paybatch import registry
 from paybatch.domain.connector import LOOK_UP, Connector, Response, Result
 from paybatch.domain.few import distinct
 from paybatch.flow.engine import Engine
@@ -22,14 +24,15 @@ from paybatch.flow.tallies import left, tally
 from paybatch.flow.waking import rouse, wake
 from paybatch.flow.working.replies import no_answer
 from paybatch.flow.working.sender import Sender
-from paybatch.store import attempts, operations
-from paybatch.store.database import Connection, Row
+from paybatch.store import attempts, directory, operations
+from paybatch.store.database import Connection, ConstraintError, Row
 
 # Behind each look that told nothing: seconds, minutes, an hour, then each day for five days.
 WAITS_SECONDS = (2, 10, 60, 300, 900, 3_600, *(86_400,) * 5)
 GUARD = timedelta(minutes=5)  # nobody else asks about what was taken, as long as this
 AT_ONCE = 500
 LOOKS_MIN = 2
+ACTOR = "system:recover"
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,13 @@ class Verdicts:
 def recover(engine: Engine) -> int:
     """Ask about everything that is due; give how many calls have become known."""
     known = 0
-    while True:
+    while not engine.stopping.is_set():
         now = engine.clock()
         with engine.database.transaction() as connection:
-            taken = attempts.take_due(connection, now, until=now + GUARD, limit=AT_ONCE)
+            able = list(registry.connectors())
+            taken = attempts.take_due(
+                connection, now, until=now + GUARD, connectors=able, limit=AT_ONCE
+            )
             if not taken.is_empty():
                 doubt(connection, _as_calls(taken.filter(pl.col("was") == "sending")))
         if taken.is_empty():
@@ -56,6 +62,7 @@ def recover(engine: Engine) -> int:
             return known
         found = asked_about(engine, taken)
         known += conclude(engine, found)
+    return known
 
 
 def asked_about(engine: Engine, taken: pl.DataFrame) -> Verdicts:
@@ -163,9 +170,35 @@ def _absent(
 
 
 def conclude(engine: Engine, found: Verdicts) -> int:
-    """Settle what is known by now in a transaction; give how many calls that is."""
+    """Settle what is known by now in a transaction; give how many calls that is.
+
+    Where a call breaks a rule each is settled in its own: that one waits for a person.
+    """
+    try:
+        with engine.database.transaction() as connection:
+            return concluded(engine, connection, found)
+    except ConstraintError as error:
+        if found.taken.height == 1:
+            _give_up(engine, found.taken.row(0, named=True), error)
+            return 0
+    return sum(conclude(engine, each) for each in _singly(found))
+
+
+def _singly(found: Verdicts) -> Iterator[Verdicts]:
+    """Give verdicts one by one."""
+    for taken in found.taken.iter_slices(1):
+        one = taken["operation_id"][0]
+        calls = found.calls.filter(pl.col("id") == one)
+        yield Verdicts(found.place, taken, calls, found.replies.filter(pl.col("operation") == one))
+
+
+def _give_up(engine: Engine, row: dict[str, Any], error: ConstraintError) -> None:
+    """Let a person decide a call that cannot be settled; the audit tells why it cannot."""
     with engine.database.transaction() as connection:
-        return concluded(engine, connection, found)
+        attempts.set_next_look(connection, row, None)
+        subject, reason = f"operation:{row['operation_id']}", error.constraint
+        now = engine.clock()
+        directory.record(connection, now, ACTOR, "operation.unsettled", subject, reason=reason)
 
 
 def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> int:
@@ -191,9 +224,14 @@ def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> i
 
 
 def next_look(place: Place, row: Mapping[str, object], now: datetime) -> datetime | None:
-    """Give when an unknown call is asked about again; None = a person must decide."""
-    connector = place.connector(int(str(row["gate_id"])))
-    looks = int(str(row["looks"]))
+    """Give when an unknown call is asked about again; None = a person must decide.
+
+    One whose connector is not installed here is left to a worker that has it.
+    """
+    gate_id, looks = int(str(row["gate_id"])), int(str(row["looks"]))
+    if place.gate(gate_id).connector not in registry.connectors():
+        return now
+    connector = place.connector(gate_id)
     if looks > len(WAITS_SECONDS) or (connector.look_up is None and not connector.idempotent):
         return None
     return now + timedelta(seconds=WAITS_SECONDS[looks - 1])

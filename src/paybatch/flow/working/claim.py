@@ -86,9 +86,7 @@ class Book:
     def judge(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Join rows with their payments and judge them."""
         joined = rows.join(self.payments, on=KEY, how="left", maintain_order="left")
-        if any(_is_chained(name) for name in distinct(rows["kind"])):
-            joined = in_series(joined.with_columns_seq(_taken_over()))
-        return judged(self.place, joined)
+        return judged(self.place, taken_over(joined))
 
     def change(self, changes: pl.DataFrame) -> None:
         """Make changes (``KEY``, amounts and state, one row a payment) to the payments."""
@@ -216,6 +214,13 @@ def claim_round(book: Book, rows: pl.DataFrame) -> Round:
     calls = _told_if_able(book.place, calls)
     held = acts.filter(fate == "wait")
     return Round(calls, now.filter(fate == "refuse"), pl.concat([held, waiting, unmade]).sort("id"))
+
+
+def taken_over(joined: pl.DataFrame) -> pl.DataFrame:
+    """Let rows, beside their payments, that make a payment from an earlier one take from that."""
+    if not any(_is_chained(name) for name in distinct(joined["kind"])):
+        return joined
+    return in_series(joined.with_columns_seq(_taken_over()))
 
 
 @cache

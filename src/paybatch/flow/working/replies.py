@@ -97,8 +97,10 @@ def not_taken(calls: pl.DataFrame, why: str) -> pl.DataFrame:
 
 
 def is_ours(calls: pl.DataFrame) -> pl.Series:
-    """Tell which calls need no processor: no verb, closed with us, or refused by our lists."""
+    """Tell which calls need no processor: no verb, done with us, or refused by our lists."""
     ours = calls["verb"].is_null()
+    if "unsent" in calls.columns:
+        ours |= calls["unsent"].fill_null(value=False)
     if "closed_minor" in calls.columns:
         ours |= (calls["closed_minor"] >= calls["amount_minor"]).fill_null(value=False)
     return ours | calls["filtered_by"].is_not_null() if "filtered_by" in calls.columns else ours

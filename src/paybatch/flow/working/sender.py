@@ -7,12 +7,12 @@ answered ``sending``: it goes out when the transaction is committed (``flow/send
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.connector import LOOK_UP, REPLY_SCHEMA, Connector, Result
+from paybatch.domain.connector import LOOK_UP, REPLY_SCHEMA, Connector, Response, Result
 from paybatch.domain.few import chosen, distinct, has_any, joined, nulls, without
 from paybatch.domain.text import filled
 from paybatch.flow.engine import Engine
@@ -82,11 +82,14 @@ class Sender:
         own, others = answered_by_us(calls.filter(ours)), calls.filter(~ours)
         return judged(self.place, calls, pl.concat([own, *self._sent(others)]), self._sent)
 
-    def outward(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    def outward(self, calls: pl.DataFrame, since: datetime | None = None) -> Iterator[pl.DataFrame]:
         """Send calls that are ``prepared`` outside; give the replies as they come, one for each.
 
         Never inside a transaction. What a connector does not answer as it should is ``unknown``.
+        ``since`` is when it was known last that the calls are ours to send: they leave until the
+        connector's time-out after that, or not at all.
         """
+        calls = calls.with_columns_seq(_since=pl.lit((since or self.engine.clock()).timestamp()))
         for gate_id in distinct(calls["gate_id"]):
             own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
             connector = self.place.connector(gate_id)
@@ -99,8 +102,9 @@ class Sender:
             own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
             connector = self.place.connector(gate_id)
             assert connector.look_up is not None
+            again = self._again if connector.idempotent else self._found
             for replies in as_they_come(connector, asked(own), connector.look_up):
-                yield judged(self.place, own, whole(own, replies), self._again)
+                yield judged(self.place, own, whole(own, replies), again)
 
     def _again(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
         """Send calls that follow from replies, such as the reversal of a part."""
@@ -109,6 +113,22 @@ class Sender:
             own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
             connector = self.place.connector(gate_id)
             found += as_they_come(connector, own, connector.send)
+        return found
+
+    def _found(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
+        """Ask what became of calls that follow from replies, where to repeat them is not safe.
+
+        One that the processor does not know may be on its way: it is ``unknown``.
+        """
+        found: list[pl.DataFrame] = []
+        absent = pl.col("response").eq_missing(Response.NOT_FOUND.value)
+        result = pl.when(absent).then(pl.lit(Result.UNKNOWN.value)).otherwise("result")
+        for gate_id in distinct(calls["gate_id"]):
+            own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            connector = self.place.connector(gate_id)
+            assert connector.look_up is not None
+            told = as_they_come(connector, own, connector.look_up)
+            found += [each.with_columns_seq(result=result) for each in told]
         return found
 
     def _sent(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
@@ -152,8 +172,11 @@ class Sender:
 
     def _until(self, connector: Connector, calls: pl.DataFrame) -> pl.DataFrame:
         """Say until when calls may leave: after that others may ask what became of them."""
-        until = self.engine.clock() + timedelta(seconds=connector.timeout_seconds)
-        return calls.with_columns_seq(send_before_epoch=pl.lit(until.timestamp()))
+        since = pl.lit(self.engine.clock().timestamp())
+        if "_since" in calls.columns:
+            since = pl.col("_since")
+        until = since + connector.timeout_seconds
+        return without(calls.with_columns_seq(send_before_epoch=until), "_since")
 
     def _with_numbers(self, calls: pl.DataFrame) -> pl.DataFrame:
         """Decrypt the numbers of calls, for a connector that needs them."""

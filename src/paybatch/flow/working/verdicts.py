@@ -1,7 +1,8 @@
 """Verdicts: what we make of a processor's answer, where the row or its kind has a say in it.
 
-A part that was approved where the row allows none is reversed at once, and the row is declined. A
-row that is forced is done with us also when the processor declines. Replies of such rows come with
+A part that was approved where the row allows none is reversed at once, and the row is declined.
+While nobody knows whether it was reversed, nobody knows what became of the row. A row that is
+forced is done with us also when the processor declines. Replies of such rows come with
 ``verdict_reason`` and ``verdict``, which the outcome tells.
 """
 
@@ -19,6 +20,7 @@ from paybatch.flow.place import Place
 Send = Callable[[pl.DataFrame], list[pl.DataFrame]]
 
 _APPROVED, _DECLINED = pl.lit(Result.APPROVED.value), pl.lit(Result.DECLINED.value)
+_UNKNOWN = pl.lit(Result.UNKNOWN.value)
 _ROLLS_OFF = (
     "the processor approved a part only and the row allows none; this brand takes no reversal: "
     "the hold of the part rolls off by itself"
@@ -106,7 +108,10 @@ def _is_irreversible(place: Place, parts: pl.DataFrame) -> pl.Expr:
 
 
 def _reversed(place: Place, parts: pl.DataFrame, send: Send) -> pl.DataFrame:
-    """Ask for the reversal of parts; give the verdicts on their rows."""
+    """Ask for the reversal of parts; give the verdicts on their rows.
+
+    The key is made of the call's own, so a reversal that is asked for again is the same one.
+    """
     able = [
         gate_id
         for gate_id in distinct(parts["gate_id"])
@@ -115,22 +120,36 @@ def _reversed(place: Place, parts: pl.DataFrame, send: Send) -> pl.DataFrame:
     voids = parts.filter(pl.col("gate_id").is_in(able)).with_columns_seq(
         amount_minor="part",
         verb=pl.lit(Verb.VOID.value),
-        key=filled("{}-1-reversal", "operation"),
+        key=filled("{}-reversal", "key"),
+        payment_key="key",
         cvv=pl.lit(None, pl.String),
         payment_id="operation",
         payment_number_id="number_id",
     )
+    message = pl.lit(Reason.PARTIAL_NOT_ALLOWED.sentence)
     answers = [
-        each.filter(pl.col("result") == Result.APPROVED.value).select_seq(
-            "operation", undone="approved_minor"
-        )
+        each.select_seq("operation", undone="approved_minor", said="result")
         for each in (send(voids) if able else [])
     ]
-    undone = pl.lit(0)
-    if answers:
-        parts = parts.join(joined(answers), on="operation", how="left", maintain_order="left")
-        undone = pl.col("undone").fill_null(0)
-    return _verdicts(parts, pl.col("part") - undone, pl.lit(Reason.PARTIAL_NOT_ALLOWED.sentence))
+    if not answers:
+        return _verdicts(parts, pl.col("part"), message)
+    parts = parts.join(joined(answers), on="operation", how="left", maintain_order="left")
+    is_lost = pl.col("said").eq_missing(Result.UNKNOWN.value)
+    undone = pl.when(pl.col("said") == Result.APPROVED.value).then("undone").otherwise(0)
+    known = _verdicts(parts.filter(~is_lost), pl.col("part") - undone, message)
+    return pl.concat([known, _unknown(parts.filter(is_lost))])
+
+
+def _unknown(parts: pl.DataFrame) -> pl.DataFrame:
+    """Give the verdicts on parts of which nobody knows whether they were reversed."""
+    none = pl.lit(None, pl.String)
+    return parts.select_seq(
+        "operation",
+        judged_result=_UNKNOWN,
+        judged_minor=pl.lit(0, pl.Int64),
+        verdict_reason=none,
+        verdict=none,
+    )
 
 
 def _verdicts(parts: pl.DataFrame, rest: pl.Expr, message: pl.Expr) -> pl.DataFrame:
