@@ -4,6 +4,7 @@ The processor here is a model with its own books: by key, one effect each, and f
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -421,3 +422,22 @@ def test_a_lost_reversal_of_a_part_is_asked_about(
     assert list(processor.effects.values()) == [("sale", 2 * LOST), ("void", LOST)]
     assert idempotent or max(Counter(processor.calls).values()) == 1
     assert laws_hold(engine)
+
+
+@pytest.mark.usefixtures("outside")
+def test_follow_ups_are_sent_with_the_currency_of_their_payment(
+    engine: Engine, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row need not name it; the processor wants to know."""
+    heard: list[tuple[str, str]] = []
+    real = Processor.send
+
+    def send(self: Processor, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        heard.extend(calls.select("verb", "currency").rows())
+        return real(self, calls)
+
+    outside = registry.connectors()["sandbox"]
+    told = replace(outside, send=lambda calls: send(processor, calls))
+    monkeypatch.setitem(registry.connectors(), "sandbox", told)
+    assert run(engine, f"authorize,100,USD,{CARD},a,\ncapture,40,,,,,a\n").state == "completed"
+    assert heard == [("authorize", "USD"), ("capture", "USD")]

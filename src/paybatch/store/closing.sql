@@ -100,8 +100,7 @@ LIMIT %(limit)s;
 -- name: reserve_due
 -- Reserves what is due at gates for a close, locked in the order of the payments' keys, and sums it
 -- up, as `settle_payments` does where nobody outside is asked. Not due is what an earlier close
--- that has no answer yet takes, and what voids that are under way may cancel; they take the hold
--- first.
+-- that has no answer yet takes, and what a void that is under way may still undo.
 WITH taking AS MATERIALIZED (
     SELECT payment_id, sum(taken)::bigint AS taken, sum(refunded)::bigint AS refunded
     FROM settling WHERE merchant_id = %(merchant_id)s
@@ -111,21 +110,14 @@ WITH taking AS MATERIALIZED (
 due AS MATERIALIZED (
     SELECT
         p.merchant_id, p.id, p.gate_id, p.currency, p.is_payout,
-        greatest(
-            p.captured - p.cancelled - p.settled - coalesce(t.taken, 0)
-            - greatest(
-                p.reserved_void - coalesce(t.taken, 0)
-                - greatest(p.authorized - p.captured - p.released - p.reserved_capture, 0),
-                0
-            ),
-            0
-        ) AS taken,
+        p.captured - p.cancelled - p.settled - coalesce(t.taken, 0) AS taken,
         p.refunded - p.refund_settled - coalesce(t.refunded, 0) AS refunded
     FROM payment AS p
     LEFT JOIN taking AS t ON p.id = t.payment_id
     WHERE
         p.merchant_id = %(merchant_id)s AND p.gate_id = ANY(%(gate_ids)s)
         AND (p.captured - p.cancelled > p.settled OR p.refunded > p.refund_settled)
+        AND p.reserved_void = coalesce(t.taken, 0)
     ORDER BY p.merchant_id, p.id
     FOR UPDATE OF p
 ),
