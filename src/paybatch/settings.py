@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(
         default=15.0, ge=0, description="How long a run waits for calls whose effect is unknown."
     )
+    drain_seconds: float = Field(
+        default=10.0, ge=0, description="How long a close of day waits for calls under way."
+    )
     breaker_calls: int = Field(
         default=20, ge=1, description="So many calls in a row without an answer pause a batch."
     )

@@ -6,15 +6,16 @@ The processor here is a model with its own books: by key, one effect each, and f
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 import pytest
 
+from outside_support import LOST, LOST_BEFORE, NOT_TAKEN, Clock, Processor
 from paybatch import registry
-from paybatch.domain.connector import REPLY_SCHEMA, Connector
+from paybatch.domain.connector import Connector
 from paybatch.flow import batch as batches
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
@@ -28,99 +29,6 @@ from tests_support import laws_hold
 HEADER = "kind,amount_minor,currency,card_number,card_expiry,reference,payment\n"
 CARD = "4111111111111111,12/39"
 REQUEST = Request(file_name="out.csv", dialect="native", again=True)
-INLINE = registry.connectors()["sandbox"]
-LOST, LOST_BEFORE, NOT_TAKEN = 701, 702, 703  # amounts that trigger faults
-
-
-@dataclass
-class Processor:
-    """A processor with books of its own: an effect for each key."""
-
-    effects: dict[str, tuple[str, int]] = field(default_factory=dict)
-    replies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    looks: list[str] = field(default_factory=list)
-    refusals: int = 2
-    is_mute: bool = False
-    schema: pl.Schema | None = None
-
-    def send(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Answer each call, but for those whose amount is a fault."""
-        self.schema = calls.schema
-        for call in calls.iter_rows(named=True):
-            self.calls.append(call["key"])
-            amount = call["amount_minor"]
-            if amount == NOT_TAKEN and self.refusals > 0:
-                self.refusals -= 1
-                yield told(call, "failed", 0, "not_taken")
-                continue
-            if amount == LOST_BEFORE and self.calls.count(call["key"]) == 1:
-                yield told(call, "unknown", 0, None)
-                continue
-            reply = self._done(call)
-            if self.is_mute or (amount == LOST and self.calls.count(call["key"]) == 1):
-                continue  # the effect is there, the answer is not
-            yield reply
-
-    def _done(self, call: dict[str, Any]) -> pl.DataFrame:
-        if call["key"] not in self.effects:
-            one = pl.DataFrame([call], schema=self.schema)
-            (reply,) = INLINE.send(one)
-            self.replies[call["key"]] = reply.row(0, named=True)
-            self.effects[call["key"]] = (call["verb"], call["amount_minor"])
-        return pl.DataFrame([self.replies[call["key"]]], schema=REPLY_SCHEMA)
-
-    def look_up(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Tell what became of keys."""
-        self.schema = calls.schema
-        for call in calls.iter_rows(named=True):
-            self.looks.append(call["key"])
-            if self.is_mute:
-                yield told(call, "unknown", 0, None)
-            elif call["key"] in self.effects:
-                yield self._done(call)
-            else:
-                yield told(call, "failed", 0, "not_found")
-
-
-def told(call: dict[str, Any], result: str, amount: int, response: str | None) -> pl.DataFrame:
-    row = dict.fromkeys(REPLY_SCHEMA) | {"operation": call["operation"], "result": result}
-    row |= {"approved_minor": amount, "response": response}
-    return pl.DataFrame([row], schema=REPLY_SCHEMA)
-
-
-@pytest.fixture
-def processor() -> Processor:
-    return Processor()
-
-
-@pytest.fixture
-def outside(processor: Processor, monkeypatch: pytest.MonkeyPatch) -> Connector:
-    """Let the sandbox be really outside, idempotent and with look-up."""
-    connector = replace(
-        INLINE, inline=False, idempotent=True, send=processor.send, look_up=processor.look_up
-    )
-    monkeypatch.setitem(registry.connectors(), "sandbox", connector)
-    monkeypatch.setattr("paybatch.flow.sending.outward.TRIES_SECONDS", (0.0, 0.0, 0.0))
-    monkeypatch.setattr("paybatch.flow.batch.OTHERS_SECONDS", 0.0)
-    return connector
-
-
-@dataclass
-class Clock:
-    """A clock that is set by hand."""
-
-    now: datetime
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clocked(engine: Engine) -> tuple[Engine, Clock]:
-    clock = Clock(engine.clock())
-    settings = engine.settings.model_copy(update={"patience_seconds": 0.0})
-    return replace(engine, clock=clock, settings=settings), clock
 
 
 def run(engine: Engine, rows: str) -> Batch:
@@ -514,18 +422,6 @@ def test_a_lost_reversal_of_a_part_is_asked_about(
     assert list(processor.effects.values()) == [("sale", 2 * LOST), ("void", LOST)]
     assert idempotent or max(Counter(processor.calls).values()) == 1
     assert laws_hold(engine)
-
-
-@pytest.mark.usefixtures("outside")
-def test_the_day_of_a_gate_outside_is_not_closed_inside_a_transaction(
-    engine: Engine, processor: Processor
-) -> None:
-    done = batches.run(
-        engine, find_place(engine, "local"), [b"kind,gate\nclose_day,sandbox\n"], REQUEST
-    )
-    assert done.state == "completed"
-    assert states(engine) == {"rejected": 1}
-    assert processor.calls == []
 
 
 @pytest.mark.usefixtures("outside")

@@ -157,7 +157,6 @@ def test_a_final_capture_holds_all_of_the_hold(
     assert payments(engine) == [(1000, 300, 700, 0, 0, 0)]
 
 
-@pytest.mark.skip(reason="a day is not closed at gates outside yet")
 def test_a_close_leaves_out_what_a_void_may_undo(
     timed: tuple[Engine, Clock], model: Model, call: Call
 ) -> None:

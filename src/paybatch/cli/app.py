@@ -15,6 +15,7 @@ from paybatch.cli import (
     manual,
     merchant,
     payment,
+    reconcile,
     recurring,
     run,
     sandbox,
@@ -39,6 +40,7 @@ app.command()(sandbox.sandbox)
 app.command()(manual.kinds)
 app.command()(manual.dialects)
 app.command()(manual.sample)
+app.command()(reconcile.reconcile)
 app.command()(doctor.doctor)
 app.command()(server.migrate)
 app.command()(server.stop)

@@ -10,12 +10,13 @@ Source: the sandbox's own manual, docs/sandbox.md.
 
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 import polars as pl
 
-from paybatch.domain.connector import Connector, Response, Result, Verb
+from paybatch.domain.connector import SETTLED_SCHEMA, Connector, Response, Result, Verb
 from paybatch.outside import Call, Came, Line, NoAnswerError, Reply, no_effect, unknown
 
 _MAKES = ["sale", "authorize", "verify", "credit", "debit"]  # these make a payment of their own
@@ -125,6 +126,12 @@ def _answered(call: Call, came: Came) -> Reply:
     return (call["operation"], result, told.approved_minor, response, *how)
 
 
+def _read_settlement(path: Path) -> pl.LazyFrame:
+    """Read the file of a settlement, in CSV; docs/sandbox.md has its columns."""
+    lines = pl.scan_csv(path, infer_schema=False)
+    return lines.select(pl.col(name).cast(kind) for name, kind in SETTLED_SCHEMA.items())
+
+
 CONNECTOR = Connector(
     name="sandbox_http",
     title="Sandbox outside",
@@ -152,4 +159,5 @@ CONNECTOR = Connector(
     timeout_seconds=_LINE.timeout_seconds,
     send=_send,
     look_up=_look_up,
+    read_settlement=_read_settlement,
 )

@@ -35,6 +35,7 @@ where the processor does not know it, ``unknown`` where it did not say.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 import polars as pl
 
@@ -122,7 +123,13 @@ REPLY_SCHEMA = pl.Schema(
 MAY_LACK = ("score", "scheme_transaction_id")  # of a table of replies
 OPTIONAL = pl.Schema({"retry_after_seconds": pl.Int32})  # columns that a reply may have beside
 
+# What a processor's settlement file lists: a line for each effect that moved money, by our key.
+SETTLED_SCHEMA = pl.Schema(
+    {"key": pl.String, "verb": pl.String, "currency": pl.String, "amount_minor": pl.Int64}
+)
+
 Send = Callable[[pl.DataFrame], Iterator[pl.DataFrame]]
+ReadSettlement = Callable[[Path], pl.LazyFrame]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +154,8 @@ class Connector:
         timeout_seconds: How long it waits for an answer before it says ``unknown``.
         send: Calls -> replies, as they come.
         look_up: Calls -> what became of their keys; None = the processor cannot be asked.
+        read_settlement: The processor's settlement file -> its lines (``SETTLED_SCHEMA``, lazily);
+            None = it gives none. What cannot be read is an error of polars.
         document: The manual page; the registry fills in the module's docstring.
     """
 
@@ -166,6 +175,7 @@ class Connector:
     timeout_seconds: float = 30.0
     send: Send
     look_up: Send | None = None
+    read_settlement: ReadSettlement | None = None
     document: str = field(default="", compare=False)
 
 

@@ -159,7 +159,11 @@ class Reason(StrEnum):
     PROCESSOR_UNKNOWN = "processor_unknown", "the merchant has no gate at this processor"
     GATE_CLOSING = (
         "gate_closing",
-        "the processor did not take the last close of this gate: see to it and unlock the gate",
+        "a close of this gate is under way or was not taken: see to it or unlock the gate",
+    )
+    GATE_CLOSES = (
+        "gate_closes",
+        "the gate's day is being closed: send it again in a moment, or unlock a gate that is stuck",
     )
     SUMS_OF_CURRENCIES = (
         "sums_of_currencies",

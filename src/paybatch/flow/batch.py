@@ -20,6 +20,7 @@ from paybatch.flow.intake.receive import Request
 from paybatch.flow.jobs import defer_work
 from paybatch.flow.place import Place, find_place
 from paybatch.flow.sending.broken import is_broken, mend
+from paybatch.flow.sending.close_day import carry_on_all
 from paybatch.flow.sending.recover import recover
 from paybatch.flow.summary import summarize
 from paybatch.store import batches, directory
@@ -95,6 +96,7 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
             if time.monotonic() > patient_until:
                 break  # a worker, or a later resume, asks again when the time has come
             recover(engine)
+            carry_on_all(engine)
         else:
             working.work(engine, batch, place, listener.settled)
             working.finish(engine, batch_id)

@@ -23,10 +23,12 @@ from paybatch.flow.place import Place, refreshed
 from paybatch.flow.sending.awaited import awaited_of, keep
 from paybatch.flow.sending.flight import FAULTS, Flight, LostError, timeout_seconds
 from paybatch.flow.sending.landing import deadline
-from paybatch.flow.sending.left import abandon, children_in_doubt, open_rows
+from paybatch.flow.sending.left import abandon, children_wait, open_rows
 from paybatch.flow.tallies import came, left, tally
 from paybatch.flow.working import gates
+from paybatch.flow.working.begun_close import WaitsError
 from paybatch.flow.working.rounds import Work, claimed, drop_cvvs, settle_rounds
+from paybatch.flow.working.row_errors import store_errors
 from paybatch.flow.working.sender import Sender
 from paybatch.flow.working.settle import Settled, store
 from paybatch.store import batches, chunks, operations
@@ -128,10 +130,14 @@ def _begun(work: Work, connection: Connection[Row], chunk: Chunk) -> tuple[int, 
         abandon(work.engine, connection, work.batch.id, chunk)
     rows = claimed(connection, work.batch, chunk)
     left_over, has_held = open_rows(connection, work.batch.id, chunk, rows)
-    if chunk.kind == TOTALS and children_in_doubt(connection, work.batch.id):
+    if chunk.kind == TOTALS and children_wait(connection, work.batch.id):
         chunks.finish_chunk(connection, work.batch.id, chunk.number, 0, "waiting")
         return 0, None
-    settled = settle_rounds(work, connection, chunk, left_over)
+    try:
+        settled = settle_rounds(work, connection, chunk, left_over)
+    except WaitsError:
+        chunks.finish_chunk(connection, work.batch.id, chunk.number, 0, "waiting")
+        return 0, None
     awaited = awaited_of(settled)
     faults = _stored(work, connection, settled, left_over, is_told=chunk.holds_lines)
     done = sum(each.outcomes.height for each in settled)
@@ -202,15 +208,9 @@ def _kept(
 
 def _store_errors(connection: Connection[Row], batch_id: int, settled: list[Settled]) -> None:
     """Store what was wrong with the rows that their payment's state refused."""
-    refused = [each.outcomes for each in settled if "column_name" in each.outcomes.columns]
-    for rows in refused:
-        operations.copy_row_errors(
-            connection,
-            rows.select_seq(
-                pl.lit(batch_id).alias("batch_id"),
-                *("line", pl.lit(0).alias("number"), "reason", "column_name", "value", "message"),
-            ),
-        )
+    for each in settled:
+        if "column_name" in each.outcomes.columns:
+            store_errors(connection, batch_id, each.outcomes)
 
 
 def _counted(settled: list[Settled]) -> pl.DataFrame:

@@ -22,6 +22,7 @@ from paybatch.flow import batch as batches
 from paybatch.flow import clock, recurring, sweep
 from paybatch.flow.engine import Engine, load_batch
 from paybatch.flow.jobs import QUEUE, WORK, defer_work
+from paybatch.flow.sending.close_day import carry_on_all
 from paybatch.flow.sending.recover import recover
 from paybatch.store import batches as stored
 from paybatch.store import ledger, operations
@@ -93,6 +94,7 @@ def take_on_left(engine: Engine) -> None:
             return
         _try(f"batch {_name(engine, batch_id)}", partial(take_on, engine, batch_id))
     _try("unknown", lambda: recover(engine))
+    _try("closes", lambda: carry_on_all(engine))
     _on_time(engine, clock.due_work)
     _on_time(engine, recurring.due_work, recurring.hand_in)
     _try("uploads", lambda: sweep.drop_uploads(engine))

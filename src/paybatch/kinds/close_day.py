@@ -8,7 +8,10 @@ days of holds, captures and debits are the calendar's and move with no close. Wh
 connector can, the processor is told, and must approve. Payments whose outcome is not known do not
 hold it up: they fall into the day in which they settle. Totals that are expected (`expected_...`)
 must be those of the day, over all gates of the row: otherwise nothing moves. Where the processor
-declines nothing moves either, and the gates stay closing until a person looks and unlocks them.
+declines nothing moves either, and the gates stay closing until a person looks and unlocks them. At
+a gate that is closing rows of files wait, and single calls are told to come again. A processor that
+is really outside is told when the calls under way have drained; what it takes is settled, gate by
+gate and currency by currency, and without its answer the close is unknown and asked about.
 
 Sources: ConnPay Close Day For Selected Gates; Commerce Web Services ``CaptureAll`` (its totals).
 """

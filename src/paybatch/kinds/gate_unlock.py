@@ -1,7 +1,8 @@
 """Gate unlock: open a gate again that a close of day left closing.
 
 When: the processor did not take the close of a gate's day, and a person has found out why. After
-it the day can be closed once more. A gate that is open stays open.
+it the day can be closed once more, and rows that waited for the gate go on. A gate that is open
+stays open. A close without an answer stays asked about, and what it is to settle stays reserved.
 
 Source: ConnPay Close Day For Selected Gates; the way out of a close that got stuck is our own.
 """

@@ -36,6 +36,7 @@ WHERE batch_id = %(batch_id)s AND state IN ('unknown', 'person');
 -- name: take_due
 -- Takes tries that are to be asked about now; nobody else does so until a time. Those of a gate
 -- whose breaker is open wait for it; those of other connectors for a worker that has them.
+-- Closes of day go on by themselves (`closing.sql`).
 UPDATE attempt AS a SET
     state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
 FROM (
@@ -54,6 +55,10 @@ FROM (
             WHERE
                 b.merchant_id = d.merchant_id AND b.gate_id = d.gate_id
                 AND b.state = 'open' AND b.retry_at > %(now)s
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM closing AS c
+            WHERE c.merchant_id = d.merchant_id AND c.operation_id = d.operation_id
         )
     ORDER BY d.next_look_at
     LIMIT %(limit)s

@@ -101,14 +101,30 @@ WHERE
 
 -- name: idle_batches
 -- Batches with chunks that wait though nothing of theirs is unknown any more: what they waited for
--- became known while a worker let go of them.
+-- became known while a worker let go of them. Those of merchants with a gate that is closing are
+-- woken when it opens.
 SELECT DISTINCT c.batch_id FROM chunk AS c
 WHERE
     c.state = 'waiting'
     AND NOT EXISTS (
+        SELECT 1 FROM gate AS g WHERE g.state = 'closing' AND g.merchant_id = ANY(c.merchant_ids)
+    )
+    AND NOT EXISTS (
         SELECT 1 FROM attempt AS a
         WHERE a.batch_id = c.batch_id AND a.state IN ('unknown', 'person')
     );
+
+-- name: waiting_batches
+-- Batches with chunks of a merchant that wait, such as for its gates.
+SELECT DISTINCT batch_id FROM chunk
+WHERE state = 'waiting' AND merchant_ids @> ARRAY[%(merchant_id)s::integer];
+
+-- name: children_wait
+-- Whether operations that rows of a batch made still wait.
+SELECT EXISTS (
+    SELECT 1 FROM chunk
+    WHERE batch_id = %(batch_id)s AND kind = 'children' AND state = 'waiting'
+);
 
 -- name: hold_of_worker
 -- A worker's own lock, which goes with its connection.

@@ -221,6 +221,18 @@ def idle_batches(connection: Connection[Row]) -> list[int]:
     return [int(row[0]) for row in connection.execute(_SQL["idle_batches"]).fetchall()]
 
 
+def waiting_batches(connection: Connection[Row], merchant_id: int) -> list[int]:
+    """Give the batches with chunks of a merchant that wait, such as for its gates."""
+    rows = connection.execute(_SQL["waiting_batches"], {"merchant_id": merchant_id}).fetchall()
+    return sorted(int(row[0]) for row in rows)
+
+
+def children_wait(connection: Connection[Row], batch_id: int) -> bool:
+    """Tell whether operations that rows of a batch made still wait."""
+    row = connection.execute(_SQL["children_wait"], {"batch_id": batch_id}).fetchone()
+    return bool(row and row[0])
+
+
 def hold_as_worker(connection: Connection[Row], holder: int) -> None:
     """Hold a worker's own lock on a connection of a `Database.session`: it goes with that."""
     connection.execute(_SQL["hold_of_worker"], {"holder": holder})

@@ -140,10 +140,14 @@ SELECT
 FROM kept
 ORDER BY operation_id, fact;
 
--- name: listed_whats
--- What stands on any list.
-SELECT w.what FROM (VALUES ('number'), ('bin'), ('email'), ('ip')) AS w (what)
-WHERE EXISTS (SELECT 1 FROM listing AS l WHERE l.what = w.what);
+-- name: standing
+-- What stands on any list; and, in the same statement, as every call asks both, the gates whose day
+-- is being closed.
+SELECT w.what, NULL::integer AS gate_id
+FROM (VALUES ('number'), ('bin'), ('email'), ('ip')) AS w (what)
+WHERE EXISTS (SELECT 1 FROM listing AS l WHERE l.what = w.what)
+UNION ALL
+SELECT NULL AS what, g.id AS gate_id FROM gate AS g WHERE g.state = 'closing';
 
 -- name: listed
 -- Which of these values stand on a list that holds for their merchant and gate: the newest row of

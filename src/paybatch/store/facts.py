@@ -1,6 +1,7 @@
 """Facts: what operations leave behind beside money. Rows are only added."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -88,10 +89,19 @@ def facts_of_payment(
         return cursor.execute(_SQL["facts_of_payment"], parameters).fetchall()
 
 
-def listed_whats(connection: Connection[Row]) -> frozenset[str]:
-    """Tell what stands on any list: ``number``, ``bin``, ``email``, ``ip``."""
-    rows = connection.execute(_SQL["listed_whats"]).fetchall()
-    return frozenset(str(row[0]) for row in rows)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands on any list (``number``, ``bin``, ``email``, ``ip``), and gates that close."""
+
+    listed: frozenset[str]
+    closing: frozenset[int]
+
+
+def standing(connection: Connection[Row]) -> Standing:
+    """Tell what rows meet before they are sent: lists, and gates whose day is being closed."""
+    rows = connection.execute(_SQL["standing"]).fetchall()
+    listed = frozenset(str(what) for what, _ in rows if what is not None)
+    return Standing(listed, frozenset(int(gate) for _, gate in rows if gate is not None))
 
 
 Listed = tuple[int, int, str]

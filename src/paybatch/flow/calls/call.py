@@ -18,8 +18,8 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.delimited import Records
 from paybatch.flow.calls.call_values import readable
-from paybatch.flow.calls.group import Group
-from paybatch.flow.calls.outgoing import Outgoing, landed, sent
+from paybatch.flow.calls.group import Group, Told
+from paybatch.flow.calls.outgoing import BegunClose, Outgoing, closed, landed, sent
 from paybatch.flow.calls.waiting import Answer, Groups, PaymentKey, Waiting
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake.check import check
@@ -84,8 +84,11 @@ class Caller:
         assert mine.answer is not None
         return mine.answer
 
-    def _sent(self, outgoing: Outgoing) -> Waiting:
+    def _sent(self, outgoing: Outgoing | BegunClose) -> Waiting:
         """Send a call that leaves the house, and have its reply settled with those of others."""
+        if isinstance(outgoing, BegunClose):
+            self._placed_at -= 2 * PLACE_AGE_MAX
+            return Waiting({}, answer=closed(self._engine, outgoing))
         back = Waiting({}, come=sent(self._engine, outgoing))
         self._back.enter(back)
         return back
@@ -146,14 +149,12 @@ class Caller:
             match answer:
                 case dict():
                     each.answer = answer
-                case Outgoing():
+                case Outgoing() | BegunClose():
                     each.outgoing = answer
                 case _:
                     each.held = answer
 
-    def _settle(
-        self, calls: list[Mapping[str, str]], *, waits: bool
-    ) -> list[Answer | PaymentKey | Outgoing]:
+    def _settle(self, calls: list[Mapping[str, str]], *, waits: bool) -> list[Told]:
         """Take calls through check, claim, send and settle, and give their answers in order.
 
         A call whose payment is held gets the payment's key, and is not carried out; if the group

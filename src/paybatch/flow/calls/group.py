@@ -8,7 +8,7 @@ import polars as pl
 
 from paybatch.domain.few import nulls
 from paybatch.flow import phases
-from paybatch.flow.calls.outgoing import Outgoing, answers_of, kept, unknown
+from paybatch.flow.calls.outgoing import BegunClose, Outgoing, answers_of, kept, unknown
 from paybatch.flow.calls.waiting import Answer, PaymentKey
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake.shaping import Origin, rejected, replayed
@@ -17,15 +17,18 @@ from paybatch.flow.sending.awaited import awaited_of
 from paybatch.flow.working import details, filters, gates
 from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.claim import Book, acts_on_payment
+from paybatch.flow.working.closing_gates import come_again
 from paybatch.flow.working.enrolling import wallets_of
-from paybatch.flow.working.rounds import in_rounds, locked
+from paybatch.flow.working.rounds import as_refused, in_rounds, locked
 from paybatch.flow.working.sender import Sender
 from paybatch.flow.working.series import with_scheme_ids
-from paybatch.flow.working.settle import Settled, store
+from paybatch.flow.working.settle import Settled, refuse, store
 from paybatch.flow.working.subjects import stored_subjects
-from paybatch.store import operations, payments
+from paybatch.store import facts, operations, payments
 from paybatch.store.database import Connection, Row
 from paybatch.store.operations import CLAIMED
+
+Told = Answer | PaymentKey | Outgoing | BegunClose
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,11 @@ class Group:
     origin: Origin
     rows: pl.DataFrame
 
-    def settle(
-        self, connection: Connection[Row], *, waits: bool
-    ) -> list[Answer | PaymentKey | Outgoing]:
+    def settle(self, connection: Connection[Row], *, waits: bool) -> list[Told]:
         """Store the calls with what became of them, and give their answers in order.
 
-        One that leaves the house has no answer yet, and is given as it is to be sent. A call whose
+        One that leaves the house has no answer yet, and is given as it is to be sent; so is a close
+        of day that was begun. A call whose
         payment somebody else holds is not stored, and gets the payment's key; if the group
         ``waits`` there is none, but for calls behind another one on a payment of a gate outside.
         Payments are locked before idempotency keys are taken: so
@@ -80,7 +82,9 @@ class Group:
             answers |= {
                 call["id"][0]: unknown(self.engine, call) for call in awaited.iter_slices(1)
             }
-        found: dict[int, Answer | PaymentKey | Outgoing] = {**answers, **out, **held}
+        closes = acts.filter(pl.col("kind").is_in(phases.alone()))["id"]
+        begun = {each: BegunClose(each) for each in closes if each not in answers}
+        found: dict[int, Told] = {**answers, **out, **held, **begun}
         return [found[each] for each in self.rows["id"]]
 
     def _behind(self, connection: Connection[Row], rows: pl.DataFrame) -> list[Settled]:
@@ -109,17 +113,24 @@ class Group:
             return []
         if gates.acts_on_gates(rows):
             return gates.worked(self.engine, connection, self.place, _detailed(self.place, rows))
-        listed = filters.kinds_of_lists(connection)
+        standing = facts.standing(connection)
+        listed = standing.listed
         looked = {name for what, name in filters.DETAILS.items() if what in listed}
         claim = with_scheme_ids(connection, _detailed(self.place, rows, looked))
         sender = Sender(self.engine, self.place)
+        now = self.engine.clock()
+        settled: list[Settled] = []
+        if standing.closing:
+            again = come_again(claim, taken, standing.closing)
+            if not again.is_empty():
+                settled.append(as_refused(refuse(again, now)))
+                claim = claim.join(again.select_seq("id"), on="id", how="anti")
         # Calls of one group may act on the same payment.
         is_ordered = claim["payment_id"].count() > 1
         looked_up = partial(filters.filtered, connection, whats=listed) if listed else None
         wallets = wallets_of(claim, connection)
         book = Book(self.place, taken, filtered=looked_up, wallets=wallets)
-        now = self.engine.clock()
-        return in_rounds(book, claim, sender.send, now, is_ordered=is_ordered)
+        return settled + in_rounds(book, claim, sender.send, now, is_ordered=is_ordered)
 
 
 def _detailed(

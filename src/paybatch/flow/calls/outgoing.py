@@ -16,6 +16,7 @@ from paybatch.flow.calls.waiting import Answer
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.sending.awaited import keep
+from paybatch.flow.sending.close_day import carry_on
 from paybatch.flow.sending.landing import deadline, land, lose, parted
 from paybatch.flow.sending.outward import Outward
 from paybatch.flow.working.details import keep_details
@@ -48,6 +49,13 @@ class Outgoing:
     place: Place
     call: pl.DataFrame
     since: datetime
+
+
+@dataclass(frozen=True)
+class BegunClose:
+    """A close of day at a gate outside that a call began, by its operation."""
+
+    operation_id: int
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,14 @@ def unknown(engine: Engine, call: pl.DataFrame) -> Answer:
         "operation": engine.public_ids.encode_one(call["id"][0], "op", Shape.NATIVE),
         "payment": None,
     }
+
+
+def closed(engine: Engine, begun: BegunClose) -> Answer:
+    """Take a close that a call began on as far as it goes now; give its answer."""
+    outcome = carry_on(engine, operation_id=begun.operation_id)
+    if outcome is not None:
+        return answers_of(engine, [outcome])[begun.operation_id]
+    return unknown(engine, pl.DataFrame({"id": [begun.operation_id]}))
 
 
 def answers_of(engine: Engine, outcomes: list[pl.DataFrame]) -> dict[int, Answer]:

@@ -17,9 +17,11 @@ from paybatch.domain.masking import mask_text
 from paybatch.flow.engine import Engine
 from paybatch.flow.people import WrongError
 from paybatch.flow.place import place_of_merchants
+from paybatch.flow.sending.close_day import carry_on_all
+from paybatch.flow.sending.decided_close import end_as_decided
 from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.sending.recover import Verdicts, concluded, recover
-from paybatch.store import attempts, directory
+from paybatch.store import attempts, closings, directory
 from paybatch.store.database import ConstraintError
 
 DECISIONS = (Result.APPROVED, Result.DECLINED, Result.FAILED)
@@ -62,6 +64,8 @@ def decide(
     if found.is_empty() or found["was"][0] not in {"unknown", "person"}:
         raise WrongError("This operation is not unknown; see `paybatch unknown list`.")
     approved = _approved(decision, found["amount_minor"][0] or 0)
+    if _is_close(engine, found):
+        return _decide_close(engine, found, decision, note)
     place = place_of_merchants(engine, found["merchant_id"].to_list())
     calls = rebuilt(engine, place, found)
     told = {
@@ -84,6 +88,29 @@ def decide(
         directory.record(connection, now, decision.actor, "operation.decided", subject, **detail)
     is_single = found["chunk_number"][0] is None
     return Decided(None if is_single else int(found["batch_id"][0]), approved)
+
+
+def _is_close(engine: Engine, found: pl.DataFrame) -> bool:
+    key = (int(found["merchant_id"][0]), int(found["operation_id"][0]))
+    with engine.database.transaction() as connection:
+        return closings.is_closing(connection, *key)
+
+
+def _decide_close(engine: Engine, found: pl.DataFrame, decision: Decision, note: str) -> Decided:
+    """Let a close of day be taken or not, of all of which its processors have told nothing."""
+    before, now = found.row(0, named=True), engine.clock()
+    key = (int(before["merchant_id"]), int(before["operation_id"]))
+    with engine.database.transaction() as connection:
+        taken = attempts.take_one(connection, key, now)
+        if taken.is_empty():
+            raise WrongError("It is asked about right now; look again in a few minutes.")
+        said = f"a person decided it: {note}"
+        end_as_decided(engine, connection, taken.row(0, named=True), decision.result, said)
+        detail = _audited(before, decision.result, 0, note)
+        subject = f"operation:{key[1]}"
+        directory.record(connection, now, decision.actor, "operation.decided", subject, **detail)
+    is_single = before["chunk_number"] is None
+    return Decided(None if is_single else int(before["batch_id"]), 0)
 
 
 @contextmanager
@@ -135,7 +162,7 @@ def look(engine: Engine, merchant_ids: Sequence[int], operation_id: int | None =
         hastened = attempts.hasten(connection, merchant_ids, ids, engine.clock())
     if ids is not None and not hastened:
         raise WrongError("It is not unknown, or it is asked about right now.")
-    return recover(engine) if hastened else 0
+    return recover(engine) + carry_on_all(engine) if hastened else 0
 
 
 def unknown(engine: Engine, merchant_ids: Sequence[int], limit: int) -> list[dict[str, Any]]:

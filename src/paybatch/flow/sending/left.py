@@ -8,7 +8,7 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.sending.landing import doubt
 from paybatch.flow.tallies import came, left
 from paybatch.flow.working.changes import KEY
-from paybatch.store import attempts, operations
+from paybatch.store import attempts, chunks, operations
 from paybatch.store.chunks import Chunk
 from paybatch.store.database import Connection, Row
 from paybatch.store.operations import id_range
@@ -84,7 +84,9 @@ def _unclaimed(
     return rows, doubts
 
 
-def children_in_doubt(connection: Connection[Row], batch_id: int) -> bool:
-    """Tell whether something is unknown of the operations that rows of a batch made."""
+def children_wait(connection: Connection[Row], batch_id: int) -> bool:
+    """Tell whether operations that rows of a batch made are unknown, or wait for a gate."""
+    if chunks.children_wait(connection, batch_id):
+        return True
     line = attempts.in_doubt(connection, batch_id)["operation_id"] % operations.LINES_MAX
     return bool((line >= operations.FILE_LINES_MAX).any())

@@ -5,7 +5,7 @@ which that is safe. One that does not know the key has not done it; if repeating
 it must have said so twice, the second time long after the call can have been on its way.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,17 +15,16 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain.connector import LOOK_UP, Connector, Response, Result
 from paybatch.domain.few import distinct
-from paybatch.domain.lifecycle import BatchState
 from paybatch.flow.engine import Engine
-from paybatch.flow.jobs import defer_work
 from paybatch.flow.place import Place, place_of_merchants
 from paybatch.flow.sending.landing import doubt, land
 from paybatch.flow.sending.passing import metered
 from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.tallies import left, tally
+from paybatch.flow.waking import rouse, wake
 from paybatch.flow.working.replies import no_answer
 from paybatch.flow.working.sender import Sender
-from paybatch.store import attempts, batches, chunks, directory, operations
+from paybatch.store import attempts, directory, operations
 from paybatch.store.database import Connection, ConstraintError, Row
 
 # Behind each look that told nothing: seconds, minutes, an hour, then each day for five days.
@@ -70,7 +69,7 @@ def asked_about(engine: Engine, taken: pl.DataFrame) -> Verdicts:
     """Find out what became of attempts that were taken (``store.attempts.TAKEN``)."""
     place = place_of_merchants(engine, distinct(taken["merchant_id"]))
     calls = rebuilt(engine, place, taken)
-    return Verdicts(place, taken, calls, _asked(engine, place, taken, calls))
+    return Verdicts(place, taken, calls, asked_of(engine, place, taken, calls))
 
 
 def _as_calls(taken: pl.DataFrame) -> pl.DataFrame:
@@ -84,7 +83,9 @@ def _as_calls(taken: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _asked(engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+def asked_of(
+    engine: Engine, place: Place, taken: pl.DataFrame, calls: pl.DataFrame
+) -> pl.DataFrame:
     """Find out what became of calls: one reply for each."""
     sender = Sender(engine, place)
     queries = calls.filter(is_query())
@@ -207,7 +208,7 @@ def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> i
     answered = set(known["operation"])
     for row in found.taken.iter_rows(named=True):
         if row["operation_id"] not in answered:
-            attempts.set_next_look(connection, row, _next_look(found.place, row, now))
+            attempts.set_next_look(connection, row, next_look(found.place, row, now))
     keys = found.taken.rename({"operation_id": "id"})
     ours = attempts.close_attempts(connection, keys.filter(pl.col("id").is_in(list(answered))))
     done = found.calls.filter(pl.col("id").is_in(list(ours)))
@@ -222,7 +223,7 @@ def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> i
     return done.height
 
 
-def _next_look(place: Place, row: dict[str, object], now: datetime) -> datetime | None:
+def next_look(place: Place, row: Mapping[str, object], now: datetime) -> datetime | None:
     """Give when an unknown call is asked about again; None = a person must decide.
 
     One whose connector is not installed here is left to a worker that has it.
@@ -246,18 +247,3 @@ def _count(connection: Connection[Row], done: pl.DataFrame, counted: pl.DataFram
             operations.insert_tallies(connection, batch_id, left(own, Result.UNKNOWN.value))
             told = counted.filter(pl.col("batch_id") == batch_id)
             operations.insert_tallies(connection, batch_id, tally(told.drop("batch_id")))
-
-
-def wake(engine: Engine, connection: Connection[Row], batch_id: int) -> None:
-    """Let the chunks of a batch that wait be taken again, and the batch go on."""
-    batches.lock_batch(connection, batch_id)
-    chunks.wake_chunks(connection, batch_id)
-    if batches.move_batch(connection, batch_id, BatchState.RUNNING, engine.clock(), only="waiting"):
-        defer_work(connection, batch_id)
-
-
-def rouse(engine: Engine) -> None:
-    """Wake batches that wait for nothing any more: what they waited for became known meanwhile."""
-    with engine.database.transaction() as connection:
-        for batch_id in chunks.idle_batches(connection):
-            wake(engine, connection, batch_id)

@@ -2,6 +2,9 @@
 
 What is due at the gates of a row is settled by one statement, inside a savepoint: where its totals
 are not those that were expected, or a processor declines, it is as if nothing had happened.
+
+That is for connectors inside the house. At a processor that is really outside a close is begun
+(`begun_close.py`), and goes on when its claim is committed (`flow/sending/close_day.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +25,7 @@ from paybatch.flow.working.settle import business_day, calendar_day
 from paybatch.store import settlements
 from paybatch.store.database import Connection, Row
 from paybatch.store.directory import Gate
-from paybatch.store.settlements import Totals
+from paybatch.store.settlements import GateState, Totals
 
 ANSWER = ("response", "processor_code", "processor_text", "approval_code")
 _EXPECTED = ("sale_count", "sale_minor", "refund_count", "refund_minor")
@@ -38,7 +41,7 @@ _CALLED = {
     "refund_minor": pl.Int64(),
 }
 # Columns of every call; a close of day has no means.
-_NO_MEANS = {
+NO_MEANS = {
     **dict.fromkeys(("brand", "masked", "cvv", "test_value", "bank_code"), pl.String()),
     **dict.fromkeys(("account_type", "sec_code", "payment_test_value"), pl.String()),
     "expiry": pl.Int16(),
@@ -84,7 +87,7 @@ class Closed:
 
 
 @dataclass(frozen=True)
-class _Day:
+class Day:
     """The day of a gate that is closed: its settlement's number, its totals and the answers."""
 
     gate: Gate
@@ -112,47 +115,68 @@ def close(
     """
     merchant_id, ids = gates[0].merchant_id, [gate.id for gate in gates]
     connectors = {gate.id: place.connector(gate.id) for gate in gates}
-    # A processor outside is never asked inside a transaction, and no close goes out by itself yet.
-    able = {each: one.inline and bool(one.verbs) for each, one in connectors.items()}
-    absent = sorted(gate.name for gate in gates if not able[gate.id])
+    states = locked_open(connection, place, gates)
+    try:
+        with connection.transaction():
+            due = settlements.settle_payments(connection, merchant_id, ids)
+            check_totals(row, due)
+            days = []
+            for gate in gates:
+                state = states[gate.id]
+                day = business_day(replace(gate, business_day=state.business_day), now)
+                totals = totals_of(gate, due)
+                asked = _Asked(gate, connectors[gate.id], row["id"], effect)
+                answers = [_answer(asked, each) for each in totals]
+                days.append(Day(gate, day, state.close_count + 1, totals, answers))
+    except _DeclinedError as error:
+        settlements.set_gate_state(connection, merchant_id, ids, "closing")
+        told = f"gate {error.gate.name}: its processor did not take the close; nothing moved"
+        return Closed(is_closed=False, message=told, answer=error.answer, transfers=pl.DataFrame())
+    for each in days:
+        opened = next_day(each, effect, now)
+        settlements.open_day(connection, merchant_id, each.gate.id, opened)
+        settlements.insert_settlements(connection, kept(each, row["id"], now))
+    first = next(answer for each in days for answer in each.answers)
+    told = "; ".join(told_of(each) for each in days)
+    totals = [total for each in days for total in each.totals]
+    return Closed(
+        is_closed=True, message=told, answer=first, transfers=moved(days, row["id"]), totals=totals
+    )
+
+
+def locked_open(
+    connection: Connection[Row], place: Place, gates: Sequence[Gate]
+) -> dict[int, GateState]:
+    """Lock the gates of a close, and give where they stand.
+
+    Raises:
+        RefusedError: A gate is closing, or its connector is not installed.
+    """
+    merchant_id, ids = gates[0].merchant_id, [gate.id for gate in gates]
+    absent = sorted(gate.name for gate in gates if not place.connector(gate.id).verbs)
     if absent:
         raise RefusedError(Reason.NOT_SUPPORTED, "gate", ", ".join(absent))
     states = {each.id: each for each in settlements.lock_gates(connection, merchant_id, ids)}
     stuck = sorted(gate.name for gate in gates if states[gate.id].state != "open")
     if stuck:
         raise RefusedError(Reason.GATE_CLOSING, "gate", ", ".join(stuck))
-    try:
-        with connection.transaction():
-            due = settlements.settle_payments(connection, merchant_id, ids)
-            _check(row, due)
-            days = []
-            for gate in gates:
-                state = states[gate.id]
-                day = business_day(replace(gate, business_day=state.business_day), now)
-                totals = _of_gate(gate, due)
-                asked = _Asked(gate, connectors[gate.id], row["id"], effect)
-                answers = [_answer(asked, each) for each in totals]
-                days.append(_Day(gate, day, state.close_count + 1, totals, answers))
-    except _DeclinedError as error:
-        settlements.set_gate_state(connection, merchant_id, ids, "closing")
-        told = f"gate {error.gate.name}: its processor did not take the close; nothing moved"
-        return Closed(is_closed=False, message=told, answer=error.answer, transfers=pl.DataFrame())
-    for each in days:
-        # Not behind the day that was closed: that one may not have begun, as after a second close.
-        tomorrow = calendar_day(each.gate, now) + timedelta(days=1)
-        opened = tomorrow if effect.opens_next else each.day
-        settlements.open_day(connection, merchant_id, each.gate.id, opened)
-        settlements.insert_settlements(connection, _kept(each, row["id"], now))
-    first = next(answer for each in days for answer in each.answers)
-    told = "; ".join(_told(each) for each in days)
-    totals = [total for each in days for total in each.totals]
-    return Closed(
-        is_closed=True, message=told, answer=first, transfers=_moved(days, row["id"]), totals=totals
-    )
+    return states
 
 
-def _check(row: Mapping[str, Any], due: list[Totals]) -> None:
-    """Hold the totals against those that a row expects, over all gates."""
+def next_day(day: Day, effect: CloseDay, now: datetime) -> date:
+    """Give the business day that a close opens.
+
+    Not the one behind the day that was closed: that may not have begun, as after a second close.
+    """
+    return calendar_day(day.gate, now) + timedelta(days=1) if effect.opens_next else day.day
+
+
+def check_totals(row: Mapping[str, Any], due: Sequence[Totals]) -> None:
+    """Hold the totals against those that a row expects, over all gates.
+
+    Raises:
+        RefusedError: They differ, or are of several currencies.
+    """
     currencies = sorted({each.currency for each in due})
     for name in _EXPECTED:
         column = f"expected_{name}"
@@ -167,7 +191,7 @@ def _check(row: Mapping[str, Any], due: list[Totals]) -> None:
             raise RefusedError(Reason.TOTALS_DIFFER, column, str(expected), f" (found: {total})")
 
 
-def _of_gate(gate: Gate, due: list[Totals]) -> list[Totals]:
+def totals_of(gate: Gate, due: Sequence[Totals]) -> list[Totals]:
     """Give a gate's totals in each of its currencies, also in those with nothing due."""
     found = {each.currency: each for each in due if each.gate_id == gate.id}
     names = sorted({*gate.currencies, *found})
@@ -213,11 +237,11 @@ def _call(asked: _Asked, totals: Totals) -> pl.DataFrame:
         "refund_count": totals.refund_count,
         "refund_minor": totals.refund_minor,
     }
-    schema = {**_CALLED, **_NO_MEANS, **dict.fromkeys(asked.connector.wants, pl.String())}
+    schema = {**_CALLED, **NO_MEANS, **dict.fromkeys(asked.connector.wants, pl.String())}
     return pl.DataFrame([values], schema=schema)
 
 
-def _kept(day: _Day, operation: int, now: datetime) -> list[dict[str, Any]]:
+def kept(day: Day, operation: int, now: datetime) -> list[dict[str, Any]]:
     """Give the rows of table ``settlement``."""
     return [
         {
@@ -236,7 +260,7 @@ def _kept(day: _Day, operation: int, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _moved(days: list[_Day], operation: int) -> pl.DataFrame:
+def moved(days: Sequence[Day], operation: int) -> pl.DataFrame:
     """Give the transfers: sales from receivable to clearing, refunds the other way."""
     sides = [
         (day.gate.merchant_id, each, *accounts, amount)
@@ -264,7 +288,7 @@ def _moved(days: list[_Day], operation: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_MOVED, orient="row")
 
 
-def _told(day: _Day) -> str:
+def told_of(day: Day) -> str:
     """Say what a close moved: its day, its number and its totals in each currency."""
     totals = ", ".join(
         f"{each.currency} {decimal_text(each.net_minor, each.currency)} net"

@@ -12,11 +12,6 @@ from paybatch.store.database import Connection, Row
 DETAILS = {"email": "email", "ip": "customer_ip"}  # what stands in a row's own text
 
 
-def kinds_of_lists(connection: Connection[Row]) -> frozenset[str]:
-    """Tell what stands on any list: numbers, BINs, e-mail or IP addresses."""
-    return facts.listed_whats(connection)
-
-
 def filtered(
     connection: Connection[Row], rows: pl.DataFrame, whats: frozenset[str]
 ) -> pl.DataFrame:

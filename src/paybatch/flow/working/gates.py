@@ -5,6 +5,7 @@ its gates or at none.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,8 @@ from paybatch.domain.reasons import Reason
 from paybatch.flow.engine import Engine
 from paybatch.flow.phases import alone
 from paybatch.flow.place import Place
+from paybatch.flow.waking import wake_merchant
+from paybatch.flow.working.begun_close import Begun, await_closes, begin, is_outside
 from paybatch.flow.working.closing import Closed, RefusedError, close
 from paybatch.flow.working.expanding import Parent, expand, totalled
 from paybatch.flow.working.settle import Settled, ended
@@ -67,13 +70,17 @@ def worked(
 ) -> list[Settled]:
     """Work rows that act on gates, one after the other; give what is to be stored of them.
 
-    Nothing is given of a row that makes others: it ends in a later chunk, with their totals.
+    Nothing is given of a row that makes others: it ends in a later chunk, with their totals. Nor of
+    one that closes gates outside: it ends when their processors have answered.
+
+    Raises:
+        WaitsError: A row of a file must wait for a close that is under way.
     """
     room, found = _Room(engine, connection, place, chunk, engine.clock()), []
     for row in rows.rows(named=True):
         told = _done(room, row)
         if told is not None:
-            found.append(_settled(row, told, room.now))
+            found.append(settled_of(row, told.outcome, told.transfers, room.now))
     return found
 
 
@@ -83,19 +90,33 @@ def _done(room: _Room, row: Mapping[str, Any]) -> _Told | None:
     try:
         gates = _gates_of(place, row)
         match effect:
+            case CloseDay() if is_outside(place, gates):
+                _begin(room, gates, row)
+                return None
             case CloseDay():
                 closed = close(connection, place, gates, row, effect=effect, now=room.now)
-                return _Told(_as_answered(closed), closed.transfers)
+                return _Told(as_answered(closed), closed.transfers)
             case UnlockGate():
-                return _Told(_unlocked(connection, gates), pl.DataFrame())
+                begun = Begun(place, gates, row, room.chunk)
+                await_closes(connection, begun, of_batch=True)
+                return _Told(_unlocked(room, gates), pl.DataFrame())
             case Expand():
                 return _expanded(room, gates, row, effect)
     except RefusedError as error:
-        value, reason = error.value, error.reason
-        told = f"column {error.column} is {value}: {reason.sentence}{error.found}"
-        refused = {"state": "rejected", "reason": reason.value, "message": told}
-        return _Told({**refused, "column_name": error.column, "value": value}, pl.DataFrame())
+        return _Told(as_refused(error), pl.DataFrame())
     raise AssertionError(row["kind"])
+
+
+def as_refused(error: RefusedError) -> dict[str, Any]:
+    """Give the columns of an outcome of a row that is refused."""
+    told = f"column {error.column} is {error.value}: {error.reason.sentence}{error.found}"
+    refused = {"state": "rejected", "reason": error.reason.value, "message": told}
+    return {**refused, "column_name": error.column, "value": error.value}
+
+
+def _begin(room: _Room, gates: list[Gate], row: Mapping[str, Any]) -> None:
+    begun = Begun(room.place, gates, row, room.chunk)
+    begin(room.engine, room.connection, begun, room.now)
 
 
 def _expanded(
@@ -108,6 +129,10 @@ def _expanded(
     if room.chunk.kind != TOTALS:
         expand(room.engine, room.connection, parent, room.now)
         return None
+    if is_outside(room.place, parent.terminals):
+        with suppress(RefusedError):  # a close of day came between: the totals tell it
+            _begin(room, parent.terminals, row)
+            return None
     outcome, transfers = totalled(room.connection, parent, room.now)
     return _Told(outcome, transfers)
 
@@ -124,11 +149,16 @@ def _gates_of(place: Place, row: Mapping[str, Any]) -> list[Gate]:
     return found
 
 
-def _unlocked(connection: Connection[Row], gates: list[Gate]) -> dict[str, Any]:
-    """Open gates that a close left closing."""
+def _unlocked(room: _Room, gates: list[Gate]) -> dict[str, Any]:
+    """Open gates that a close left closing; the rows that wait for them go on.
+
+    A close that has no answer yet stays asked about: what it is to settle stays reserved.
+    """
+    connection = room.connection
     merchant_id, ids = gates[0].merchant_id, [gate.id for gate in gates]
     settlements.lock_gates(connection, merchant_id, ids)
     opened = settlements.set_gate_state(connection, merchant_id, ids, "open")
+    wake_merchant(room.engine, connection, merchant_id)
     names = ", ".join(opened)
     return {
         "state": "approved",
@@ -138,7 +168,8 @@ def _unlocked(connection: Connection[Row], gates: list[Gate]) -> dict[str, Any]:
     }
 
 
-def _as_answered(closed: Closed) -> dict[str, Any]:
+def as_answered(closed: Closed) -> dict[str, Any]:
+    """Give the columns of an outcome that a close makes."""
     state = "approved" if closed.is_closed else "declined"
     return {"state": state, "message": closed.message, "approved_minor": 0, **closed.answer}
 
@@ -150,13 +181,15 @@ _TEXTS = (
 )
 
 
-def _settled(row: Mapping[str, Any], told: _Told, now: datetime) -> Settled:
-    """Give what is to be stored of a row."""
+def settled_of(
+    row: Mapping[str, Any], outcome: Mapping[str, Any], transfers: pl.DataFrame, now: datetime
+) -> Settled:
+    """Give what is to be stored of a row with its outcome."""
     kept = {name: CLAIMED[name] for name in ("merchant_id", "id", "line", "kind", "currency")}
     schema = {**kept, **dict.fromkeys(_TEXTS, pl.String()), **_WHOLE, "amount_minor": pl.Int64()}
-    values = {name: row[name] for name in kept} | {"amount_minor": 0} | dict(told.outcome)
-    if "column_name" not in told.outcome:
+    values = {name: row[name] for name in kept} | {"amount_minor": 0} | dict(outcome)
+    if "column_name" not in outcome:
         del schema["column_name"], schema["value"]
     outcomes = ended(pl.DataFrame([values], schema=schema), now)
     none = pl.DataFrame()
-    return Settled(outcomes, none, none, told.transfers, outcomes)
+    return Settled(outcomes, none, none, transfers, outcomes)

@@ -27,11 +27,12 @@ from paybatch.flow.working.claim import (
     refused_in_line,
     windows,
 )
+from paybatch.flow.working.closing_gates import at_open_gates
 from paybatch.flow.working.details import with_details
 from paybatch.flow.working.enrolling import wallets_of
 from paybatch.flow.working.sender import Sender
 from paybatch.flow.working.settle import Settled, awaiting, refuse, settle
-from paybatch.store import operations, payments
+from paybatch.store import facts, operations, payments
 from paybatch.store.batches import Batch
 from paybatch.store.chunks import Chunk
 from paybatch.store.database import Connection, Row
@@ -74,7 +75,13 @@ def settle_rounds(
     if gates.acts_on_gates(rows):
         rows = with_details(connection, work.batch, work.place, rows)
         return gates.worked(work.engine, connection, work.place, rows, chunk)
-    listed = filters.kinds_of_lists(connection)
+    standing = facts.standing(connection)
+    listed = standing.listed
+    if standing.closing:
+        found = locked(connection, rows)
+        rows = at_open_gates(connection, work.batch.id, rows, found, standing.closing)
+        if rows.is_empty():
+            return []
     looked = {name for what, name in filters.DETAILS.items() if what in listed}
     rows = _named(work.engine, rows)
     rows = with_details(connection, work.batch, work.place, rows, looked)
@@ -90,7 +97,7 @@ def settle_rounds(
     settled = in_rounds(book, rows, sender.send, now, is_ordered=is_ordered)
     if not lost.is_empty():
         gone = lost.with_columns_seq(refusal=pl.lit(Reason.CVV_GONE.value))
-        settled.append(_refused(refuse(gone, now)))
+        settled.append(as_refused(refuse(gone, now)))
     return settled
 
 
@@ -132,7 +139,7 @@ def _in_rounds(
         if book.wallets is not None:
             calls, full = book.wallets.admit(turn.calls)
             turn = replace(turn, calls=calls)
-            settled += [_refused(refuse(full, now))] if not full.is_empty() else []
+            settled += [as_refused(refuse(full, now))] if not full.is_empty() else []
         if not turn.calls.is_empty():
             replies = send(turn.calls)
             if has_any(replies["result"], AWAITED):
@@ -144,7 +151,7 @@ def _in_rounds(
                 refused = refused_in_line(book, turn, replies)
             settled += _settled(book, turn.calls, replies, now, is_ordered=is_ordered)
         if not refused.is_empty():
-            settled.append(_refused(refuse(refused, now)))
+            settled.append(as_refused(refuse(refused, now)))
         rows = book.free(turn.later)
     return settled
 
@@ -201,7 +208,8 @@ def _keep_book(book: Book, done: Settled) -> None:
     book.change_means(done.means)
 
 
-def _refused(outcomes: pl.DataFrame) -> Settled:
+def as_refused(outcomes: pl.DataFrame) -> Settled:
+    """Give what is to be stored of rows that were refused."""
     none = pl.DataFrame()
     return Settled(outcomes, none, none, none, outcomes)
 

@@ -58,6 +58,7 @@ CREATE TABLE gate (
     UNIQUE (merchant_id, name)
 );
 CREATE UNIQUE INDEX gate_default ON gate (merchant_id) WHERE is_default;
+CREATE INDEX gate_closing ON gate (id) WHERE state = 'closing';
 
 -- The vault: one row for each card or bank account number of a merchant. The id is a keyed
 -- fingerprint of the number, sealed is the number under Tink AEAD with the id as context.
@@ -407,6 +408,57 @@ CREATE TABLE settlement (
     CHECK (net_minor = sale_minor - refund_minor)
 );
 CREATE INDEX settlement_operation ON settlement (merchant_id, operation_id);
+
+-- A close of day at processors outside, while it is under way: its attempt is unknown from the
+-- claim to the last answer. draining = calls at its gates may be under way until drain_until;
+-- told = what is due is reserved, and the processor is told. phase is that of the row's chunk.
+CREATE TABLE closing (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    gate_ids integer [] NOT NULL,
+    phase integer NOT NULL,
+    state text COLLATE "C" NOT NULL CHECK (state IN ('draining', 'told')),
+    drain_until timestamptz NOT NULL,
+    expected_sale_count bigint,
+    expected_sale_minor bigint,
+    expected_refund_count bigint,
+    expected_refund_minor bigint,
+    left_open text NOT NULL DEFAULT '',
+    PRIMARY KEY (merchant_id, operation_id)
+);
+
+-- What processors are told of a close: a call for each gate and currency, with its own key, which
+-- is stored before the first byte leaves; result is null until the answer is known.
+CREATE TABLE closing_call (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    number integer NOT NULL,
+    gate_id integer NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    business_day date NOT NULL,
+    sale_count bigint NOT NULL,
+    sale_minor bigint NOT NULL,
+    refund_count bigint NOT NULL,
+    refund_minor bigint NOT NULL,
+    result text COLLATE "C" CHECK (result IN ('approved', 'declined', 'failed')),
+    response text COLLATE "C",
+    processor_code text COLLATE "C",
+    processor_text text COLLATE "C",
+    approval_code text COLLATE "C",
+    PRIMARY KEY (merchant_id, operation_id, number)
+);
+
+-- What a close takes from each payment once its answer is known. What was taken stands in the
+-- payment's reserved_void meanwhile, so that nobody cancels it.
+CREATE TABLE settling (
+    merchant_id integer NOT NULL,
+    operation_id bigint NOT NULL,
+    payment_id bigint NOT NULL,
+    taken bigint NOT NULL CHECK (taken >= 0),
+    refunded bigint NOT NULL CHECK (refunded >= 0),
+    PRIMARY KEY (merchant_id, operation_id, payment_id)
+);
 
 -- A caller's own idempotency key, kept for ever, with a keyed hash of what was asked.
 CREATE TABLE idempotency (

@@ -1,0 +1,398 @@
+"""Close day: how a close at processors outside goes on when its claim is committed.
+
+Calls in flight drain for a while. Then what is due is reserved and each processor is told its
+totals, in a call for each gate and currency with a key of its own. What it approves is settled,
+what it does not is let go of. Each step is a transaction, and none is open while a processor is
+asked; whoever is killed, the close is taken on by the next from where it stands.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from paybatch import registry
+from paybatch.domain.connector import Response, Result
+from paybatch.domain.effects import CloseDay, Expand
+from paybatch.domain.few import joined
+from paybatch.domain.money import decimal_text
+from paybatch.flow.engine import Engine
+from paybatch.flow.place import Place, place_of_merchants
+from paybatch.flow.sending.outward import Outward
+from paybatch.flow.sending.recover import GUARD, asked_of, next_look
+from paybatch.flow.tallies import left, tally
+from paybatch.flow.waking import wake, wake_merchant
+from paybatch.flow.working.closing import (
+    ANSWER,
+    NO_MEANS,
+    Closed,
+    Day,
+    RefusedError,
+    check_totals,
+    kept,
+    moved,
+    next_day,
+    told_of,
+    totals_of,
+)
+from paybatch.flow.working.expanding import outcome_of
+from paybatch.flow.working.gates import as_answered, as_refused, settled_of
+from paybatch.flow.working.replies import KNOWN, OUTSIDE
+from paybatch.flow.working.row_errors import store_errors
+from paybatch.flow.working.settle import Settled, business_day, store
+from paybatch.store import attempts, closings, operations, settlements
+from paybatch.store.children import totals_of_children
+from paybatch.store.closings import DRAINING, Call, Closing, Taken
+from paybatch.store.database import Connection, Row
+from paybatch.store.directory import Gate
+from paybatch.store.public_ids import Shape
+
+DRAIN_POLL_SECONDS = 0.1
+SEND_PATIENCE_SECONDS = 5.0  # then a processor that takes nothing is asked later
+LISTED_MAX = 10  # of what is unknown at a gate, so many operations are named
+
+
+@dataclass(frozen=True)
+class Room:
+    """A close that was taken on, and where it is worked."""
+
+    engine: Engine
+    place: Place
+    taken: Taken
+
+    def gates(self, closing: Closing) -> list[Gate]:
+        """Give the gates that are closed."""
+        return [self.place.gate(each) for each in closing.gate_ids]
+
+    def row(self, connection: Connection[Row]) -> pl.DataFrame:
+        """Read the operation."""
+        keys = {"merchant_id": [self.taken.merchant_id], "id": [self.taken.operation_id]}
+        return attempts.claim_ids(connection, pl.DataFrame(keys))
+
+
+NO_REPLIES = pl.DataFrame(schema=OUTSIDE).drop("retry_after_seconds")
+
+
+def carry_on_all(engine: Engine) -> int:
+    """Take every close on that is to go on now; give how many have ended."""
+    ended = 0
+    while not engine.stopping.is_set():
+        found = _take(engine, None)  # one that is not answered now is asked about later
+        if found is None:
+            break
+        ended += _carried_on(engine, found) is not None
+    return ended
+
+
+def carry_on(engine: Engine, operation_id: int) -> pl.DataFrame | None:
+    """Take one close on as far as it goes now; give its outcome, None = it is not known yet."""
+    found = _take(engine, operation_id)
+    return _carried_on(engine, found) if found is not None else None
+
+
+def _take(engine: Engine, operation_id: int | None) -> Taken | None:
+    now = engine.clock()
+    with engine.database.transaction() as connection:
+        return closings.take_closing(
+            connection,
+            now,
+            until=now + GUARD,
+            connectors=list(registry.connectors()),
+            operation_id=operation_id,
+        )
+
+
+def _carried_on(engine: Engine, taken: Taken) -> pl.DataFrame | None:
+    room = Room(engine, place_of_merchants(engine, [taken.merchant_id]), taken)
+    with engine.database.transaction() as connection:
+        closing = closings.hold_closing(connection, taken)
+    if closing is None:
+        return None
+    is_new = closing.state == DRAINING
+    if is_new:
+        _drain(room, closing)
+        refused = _tell(room)
+        if refused is not None:
+            return refused
+    since = engine.clock()
+    with engine.database.transaction() as connection:
+        if closings.hold_closing(connection, taken) is None:
+            return None
+        calls = [each for each in closings.list_calls(connection, taken) if each.result is None]
+    replies = NO_REPLIES
+    if calls:
+        replies = _replies(room, calls, None if not is_new else since)
+    return _conclude(room, replies)
+
+
+def _drain(room: Room, closing: Closing) -> None:
+    """Wait until no call at the gates is under way, but not for long."""
+    left_seconds = (closing.drain_until - room.engine.clock()).total_seconds()
+    until = time.monotonic() + left_seconds
+    while True:
+        with room.engine.database.transaction() as connection:
+            merchant_id = room.taken.merchant_id
+            is_busy = closings.calls_in_flight(connection, merchant_id, closing.gate_ids)
+        if not is_busy or time.monotonic() >= until:
+            return
+        time.sleep(DRAIN_POLL_SECONDS)
+
+
+def _tell(room: Room) -> pl.DataFrame | None:
+    """Reserve what is due and store what the processors are told; give the outcome if refused."""
+    engine, taken, now = room.engine, room.taken, room.engine.clock()
+    with engine.database.transaction() as connection:
+        closing = closings.hold_closing(connection, taken)
+        if closing is None or closing.state != DRAINING:
+            return None
+        states = settlements.lock_gates(connection, taken.merchant_id, closing.gate_ids)
+        days = {each.id: each.business_day for each in states}
+        try:
+            with connection.transaction():
+                due = closings.reserve_due(connection, taken, closing.gate_ids)
+                check_totals({name: getattr(closing, name) for name in closings.EXPECTED}, due)
+        except RefusedError as error:
+            _open(room, connection, closing.gate_ids)
+            return _end(room, connection, as_refused(error), pl.DataFrame())
+        row = room.row(connection).row(0, named=True)
+        calls: list[Call] = []
+        for gate in room.gates(closing):
+            day = business_day(replace(gate, business_day=days[gate.id]), now)
+            for totals in totals_of(gate, due):
+                number = len(calls) + 1
+                sums = {name: getattr(totals, name) for name in _SUMS}
+                key = f"{_public(engine, taken.operation_id)}-{number}"
+                is_asked = _effect(row["kind"]).verb in room.place.connector(gate.id).verbs
+                done = None if is_asked else Result.APPROVED.value
+                calls.append(
+                    Call(
+                        number=number,
+                        gate_id=gate.id,
+                        currency=totals.currency,
+                        key=key,
+                        business_day=day,
+                        **sums,
+                        result=done,
+                        response=done,
+                    )
+                )
+        found = closings.unknown_at_gates(connection, taken, closing.gate_ids, LISTED_MAX)
+        closings.tell_closing(connection, taken, calls, _left_open(engine, found))
+    return None
+
+
+_SUMS = ("sale_count", "sale_minor", "refund_count", "refund_minor")
+
+
+def _public(engine: Engine, operation_id: int) -> str:
+    return engine.public_ids.encode_one(operation_id, "op", Shape.NATIVE)
+
+
+def _effect(kind: str) -> CloseDay:
+    """Give the close that a kind asks for, itself or behind what it makes."""
+    effect = registry.kinds()[kind].gate_effect
+    closes = effect.closes if isinstance(effect, Expand) else effect
+    assert isinstance(closes, CloseDay)
+    return closes
+
+
+def _left_open(engine: Engine, found: Sequence[Mapping[str, Any]]) -> str:
+    """Say what is unknown at the gates."""
+    if not found:
+        return ""
+    told = [
+        f"{_public(engine, each['operation_id'])} {each['act']}"
+        + (
+            f" {each['currency']} {decimal_text(each['amount_minor'], each['currency'])}"
+            if each["amount_minor"] is not None and each["currency"]
+            else ""
+        )
+        for each in found
+    ]
+    total = found[0]["total"]
+    more = [f"and {total - len(told)} more"] if total > len(told) else []
+    listed = ", ".join([*told, *more])
+    return f"not known yet, and left to the day in which it settles: {listed}"
+
+
+def _replies(room: Room, calls: Sequence[Call], since: datetime | None) -> pl.DataFrame:
+    """Ask the processors; ``since`` is when it was known that the calls are ours to send.
+
+    Without it they may have been sent before, and are looked up like lost ones.
+    """
+    with room.engine.database.transaction() as connection:
+        kind = room.row(connection)["kind"][0]
+    table = _table(room, calls, kind)
+    if since is None:
+        tries = pl.DataFrame(
+            {
+                "operation_id": table["operation"],
+                "looks": [room.taken.looks] * table.height,
+                "created_at": [room.taken.created_at] * table.height,
+            }
+        )
+        return asked_of(room.engine, room.place, tries, table)
+    patience = SEND_PATIENCE_SECONDS
+    out = Outward(room.engine, room.place, since, is_single=True, patience_seconds=patience)
+    return joined([NO_REPLIES, *out.send(table)])
+
+
+def _table(room: Room, calls: Sequence[Call], kind: str) -> pl.DataFrame:
+    """Give calls as connectors take them; the operation of each is its number."""
+    rows = [
+        {
+            "operation": each.number,
+            "id": each.number,
+            "merchant_id": room.taken.merchant_id,
+            "gate_id": each.gate_id,
+            "act": kind,
+            "key": each.key,
+            "verb": _effect(kind).verb.value,
+            "amount_minor": each.sale_minor,
+            "currency": each.currency,
+            "sale_count": each.sale_count,
+            "refund_count": each.refund_count,
+            "refund_minor": each.refund_minor,
+        }
+        for each in calls
+    ]
+    wants = {name for each in calls for name in room.place.connector(each.gate_id).wants}
+    absent = {**NO_MEANS, **dict.fromkeys((*wants, "number_id"), pl.String())}
+    table = pl.DataFrame(rows).cast({"gate_id": pl.Int32(), "merchant_id": pl.Int32()})
+    return table.with_columns_seq(pl.lit(None, kind).alias(name) for name, kind in absent.items())
+
+
+def _conclude(room: Room, replies: pl.DataFrame) -> pl.DataFrame | None:
+    """Keep the answers that came, and end the close when each call has one; give its outcome."""
+    engine, taken = room.engine, room.taken
+    with engine.database.transaction() as connection:
+        closing = closings.hold_closing(connection, taken)
+        if closing is None:
+            return None
+        for each in replies.iter_rows(named=True):
+            if each["result"] in KNOWN and each["response"] != Response.NOT_TAKEN.value:
+                told = {name: each[name] for name in ("result", *ANSWER)}
+                closings.answer_call(connection, taken, {"number": each["operation"], **told})
+        calls = closings.list_calls(connection, taken)
+        open_ = [each for each in calls if each.result is None]
+        if not open_:
+            return finish(room, connection, closing, calls)
+        row = {
+            "merchant_id": taken.merchant_id,
+            "operation_id": taken.operation_id,
+            "gate_id": open_[0].gate_id,
+            "looks": taken.looks,
+        }
+        attempts.set_next_look(connection, row, next_look(room.place, row, engine.clock()))
+    return None
+
+
+def finish(
+    room: Room, connection: Connection[Row], closing: Closing, calls: Sequence[Call]
+) -> pl.DataFrame:
+    """Settle what processors took, let go of the rest, and open the next day where all is taken."""
+    taken, now = room.taken, room.engine.clock()
+    states = settlements.lock_gates(connection, taken.merchant_id, closing.gate_ids)
+    counts = {each.id: each.close_count for each in states}
+    row = room.row(connection).row(0, named=True)
+    days, shut, lost = list[Day](), list[int](), list[tuple[Gate, Call]]()
+    for call in calls:
+        is_settled = call.result == Result.APPROVED.value
+        pair = (call.gate_id, call.currency)
+        closings.release_due(connection, taken, *pair, is_settled=is_settled)
+    for gate in room.gates(closing):
+        own = [each for each in calls if each.gate_id == gate.id]
+        good = [each for each in own if each.result == Result.APPROVED.value]
+        lost += [(gate, each) for each in own if each not in good]
+        if good:
+            totals = [each.totals for each in good]
+            answers = [_answer(each) for each in good]
+            day = Day(gate, own[0].business_day, counts[gate.id] + 1, totals, answers)
+            days.append(day)
+            settlements.insert_settlements(connection, kept(day, taken.operation_id, now))
+            is_whole = len(good) == len(own)
+            opened = next_day(day, _effect(row["kind"]), now) if is_whole else day.day
+            settlements.open_day(connection, taken.merchant_id, gate.id, opened)
+            shut += [gate.id] if is_whole else []
+    _open(room, connection, shut)
+    closed = _closed(closing, days, lost, taken.operation_id)
+    return _end(
+        room, connection, _outcome(room, connection, closing, row, closed), closed.transfers
+    )
+
+
+def _answer(call: Call) -> Mapping[str, str | None]:
+    return {name: getattr(call, name) for name in ANSWER}
+
+
+def _closed(
+    closing: Closing, days: Sequence[Day], lost: Sequence[tuple[Gate, Call]], operation_id: int
+) -> Closed:
+    """Say what came of a close."""
+    told = [told_of(each) for each in days]
+    told += [
+        f"gate {gate.name}, {call.currency}: its processor did not take the close; nothing moved"
+        for gate, call in lost
+    ]
+    told += [closing.left_open] if closing.left_open else []
+    answers = [_answer(call) for _, call in lost]
+    answers += [answer for each in days for answer in each.answers]
+    return Closed(
+        is_closed=not lost,
+        message="; ".join(told),
+        answer=answers[0],
+        transfers=moved(days, operation_id),
+        totals=[total for each in days for total in each.totals],
+    )
+
+
+def _outcome(
+    room: Room,
+    connection: Connection[Row],
+    closing: Closing,
+    row: Mapping[str, Any],
+    closed: Closed,
+) -> dict[str, Any]:
+    """Give the columns of the outcome; a row that made others tells their totals too."""
+    if not isinstance(registry.kinds()[row["kind"]].gate_effect, Expand):
+        return as_answered(closed)
+    merchant_id, phase = room.taken.merchant_id, closing.phase
+    found = totals_of_children(connection, merchant_id, row["id"], phase)
+    return outcome_of(room.gates(closing), found, closed)
+
+
+def _open(room: Room, connection: Connection[Row], gate_ids: Sequence[int]) -> None:
+    """Open gates again, and let the rows go on that wait for them."""
+    if gate_ids:
+        merchant_id = room.taken.merchant_id
+        settlements.set_gate_state(connection, merchant_id, gate_ids, "open")
+        wake_merchant(room.engine, connection, merchant_id)
+
+
+def _end(
+    room: Room, connection: Connection[Row], outcome: Mapping[str, Any], transfers: pl.DataFrame
+) -> pl.DataFrame:
+    """Store the outcome of a close, and let its batch go on; give it."""
+    engine, taken = room.engine, room.taken
+    found = room.row(connection)
+    settled = settled_of(found.row(0, named=True), outcome, transfers, engine.clock())
+    keys = {"merchant_id": [taken.merchant_id], "id": [taken.operation_id], "looks": [taken.looks]}
+    schema = {"merchant_id": pl.Int32, "id": pl.Int64, "looks": pl.Int16}
+    attempts.close_attempts(connection, pl.DataFrame(keys, schema=schema))
+    closings.end_closing(connection, taken)
+    store(engine, connection, [settled])
+    if taken.chunk_number is not None:
+        _count(connection, taken.batch_id, found, settled)
+        wake(engine, connection, taken.batch_id)
+    return settled.outcomes
+
+
+def _count(connection: Connection[Row], batch_id: int, row: pl.DataFrame, settled: Settled) -> None:
+    """Count what became of a row, and store what was wrong with it."""
+    operations.insert_tallies(connection, batch_id, left(row, Result.UNKNOWN.value))
+    operations.insert_tallies(connection, batch_id, tally(settled.counted))
+    if "column_name" in settled.outcomes.columns:
+        store_errors(connection, batch_id, settled.outcomes)
