@@ -469,11 +469,11 @@ def test_a_worker_that_lost_its_chunk_sends_nothing_again(
     """Others ask what became of the call by then, and may take it for never sent."""
     engine, clock = clocked
 
-    def sleep(_seconds: float) -> None:
+    def waited(*_: object) -> bool:
         clock.now += timedelta(hours=1)
+        return True
 
-    monkeypatch.setattr("paybatch.flow.sending.outward.TRIES_SECONDS", (0.1, 0.1, 0.1))
-    monkeypatch.setattr("paybatch.flow.sending.outward.time.sleep", sleep)
+    monkeypatch.setattr("paybatch.flow.sending.outward.Outward._waited", waited)
     run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
     assert len(processor.calls) == 1 + len(processor.looks)
 
