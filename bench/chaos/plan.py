@@ -12,7 +12,7 @@ RATES = {
     "drop_after": 0.01,
     "error_500": 0.01,
     "error_502": 0.01,
-    "busy": 0.02,
+    "busy": 0.003,
     "malformed": 0.01,
     "duplicate": 0.01,
     "late": 0.005,
