@@ -58,7 +58,7 @@ class Harm:
         plan = self.town.plan
         past = 2 * plan.timeout_seconds + plan.lease_seconds
         worker.send_signal(signal.SIGSTOP)
-        self.stopped.append((time.monotonic() + past * self.town.chance.uniform(0.5, 2), worker))
+        self.stopped.append((time.monotonic() + past * self.town.chance.uniform(0.8, 2), worker))
 
     def _kill_database(self) -> None:
         server = embedded.status(self.town.home).pid

@@ -190,6 +190,8 @@ def _judge_payments(
     verdict: Verdict, town: Town, entries: dict[int, list[Row]], operations: dict[int, Row]
 ) -> None:
     """Hold the amounts of each payment against the sums of its effects."""
+    if verdict.unknown:
+        return  # what their amounts are to be is not known yet
     sums: dict[int, Counter[str]] = defaultdict(Counter)
     for number, effects in entries.items():
         for effect in effects:
@@ -212,9 +214,9 @@ def _judge_payments(
             verdict.say("payment", f"{row['id']} has {found}, the processor says {wanted}")
         if row["cancelled"] > told["void"] or row["released"] + row["cancelled"] < told["void"]:
             verdict.say("payment", f"{row['id']}: voids of {told['void']}, but {row}")
-        if row["reserved"] and not verdict.unknown:
+        if row["reserved"]:
             verdict.say("payment", f"{row['id']} still has {row['reserved']} reserved")
-        if row["state"] in {"pending", "unknown"} and not verdict.unknown:
+        if row["state"] in {"pending", "unknown"}:
             verdict.say("payment", f"{row['id']} is still {row['state']}")
 
 
@@ -247,14 +249,19 @@ def _is_file(row: Row) -> bool:
 
 def _judge_tallies(verdict: Verdict, engine: Engine, operations: dict[int, Row]) -> None:
     """See that the counts of a batch are those of its rows."""
-    files = {row["id"] for row in _rows(engine, "SELECT id FROM batch")}
+    done = "SELECT id FROM batch WHERE state = 'completed'"  # the others are said to be open
+    files = {row["id"] for row in _rows(engine, done)}
     counted = Counter(
         (row["batch_id"], row["state"])
         for row in operations.values()
         if row["batch_id"] in files and row["state"] is not None
     )
     told = Counter(
-        {(row["batch_id"], row["state"]): row["rows"] for row in _rows(engine, _TALLIES)}
+        {
+            (row["batch_id"], row["state"]): row["rows"]
+            for row in _rows(engine, _TALLIES)
+            if row["batch_id"] in files
+        }
     )
     for key in counted.keys() | told.keys():
         if counted[key] != told[key]:

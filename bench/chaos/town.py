@@ -54,7 +54,9 @@ class Town:
         # Where keys are not looked at, what is done later than this is nobody's who asks in time.
         late = plan.timeout_seconds * (2 if plan.has_keys else 1.5)
         control: dict[str, Any] = {"late_seconds": late, "hold_seconds": 10}
-        control |= {"refuse_seconds": 1.0, "settle_seconds": 1.0, "latency_ms": 5, "jitter_ms": 20}
+        control["retry_after_seconds"] = 0  # a hold of the whole gate, and nothing would go wrong
+        control |= {"refuse_seconds": 1.0, "settle_seconds": 1.0, "latency_ms": plan.latency_ms}
+        control["jitter_ms"] = 3 * plan.latency_ms
         control |= {"rates": plan.rates, "idempotency": plan.has_keys}
         self.processor = Processor(folder / "processor", plan.seed, control)
         set_up(self.engine, self.processor.url)
