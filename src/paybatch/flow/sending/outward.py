@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from paybatch.domain.few import distinct
+from paybatch.domain.connector import LOOK_UP
+from paybatch.domain.few import distinct, is_among, where, without
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.sending.asking import asked
@@ -26,7 +27,6 @@ from paybatch.flow.sending.passing import (
     slow_down,
     watched,
 )
-from paybatch.flow.sending.recover import is_query
 from paybatch.flow.working.sender import Sender
 from paybatch.store.breakers import Breaker
 
@@ -72,12 +72,12 @@ class Outward:
 
         Calls that were not taken have none. Never inside a transaction.
         """
-        queries = calls.filter(is_query())
-        if not queries.is_empty():
-            yield asked(self.engine, queries)
-            calls = calls.filter(~is_query())
+        is_query = is_among(calls["verb"], [LOOK_UP])
+        if is_query.any():
+            yield asked(self.engine, where(calls, is_query))
+            calls = where(calls, ~is_query)
         for gate_id in distinct(calls["gate_id"]):
-            yield from self._at_gate(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            yield from self._at_gate(gate_id, where(calls, is_among(calls["gate_id"], [gate_id])))
 
     def _at_gate(self, gate_id: int, rest: pl.DataFrame) -> Iterator[pl.DataFrame]:
         part_rows = max(2 * self.place.connector(gate_id).calls_in_flight, PART_ROWS_MIN)
@@ -101,7 +101,7 @@ class Outward:
                 break
             told, has_sent = _Told(), True
             yield from self._sent(gate_id, rest.head(turn.count), told)
-            rest = rest.filter(~pl.col("id").is_in(list(told.taken)))
+            rest = where(rest, ~is_among(rest["id"], told.taken))
             if self._is_shut(gate_id, turn, told):
                 break
             tries = 0 if told.taken or told.is_busy else tries + 1
@@ -144,12 +144,12 @@ class Outward:
             seconds = time.monotonic() - began
             opened, has_good = watched(self.engine, self.place, gate_id, replies, seconds)
             told.opened, told.has_good = opened or told.opened, has_good or told.has_good
-            taken = replies.filter(is_taken(replies))
+            taken = where(replies, is_taken(replies))
             told.taken |= set(taken["operation"])
             if taken.height < replies.height:
-                refused.append(replies.filter(~is_taken(replies)))
+                refused.append(where(replies, ~is_taken(replies)))
             if not taken.is_empty():
-                yield taken.drop("retry_after_seconds")
+                yield without(taken, "retry_after_seconds")
         if refused:
             told.refused = pl.concat(refused, how="diagonal")
             told.is_busy = bool(is_too_busy(told.refused).any())

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch.domain.connector import Response, Result
+from paybatch.domain.few import is_among
 from paybatch.domain.masking import mask_text
 from paybatch.domain.pacing import taken
 from paybatch.flow.engine import Engine
@@ -142,7 +143,7 @@ def metered(
 
 def is_taken(replies: pl.DataFrame) -> pl.Series:
     """Tell which replies say more than that the processor took nothing for the moment."""
-    return replies["response"].ne_missing(Response.NOT_TAKEN.value)
+    return ~is_among(replies["response"], [Response.NOT_TAKEN.value])
 
 
 def is_too_busy(replies: pl.DataFrame) -> pl.Series:

@@ -88,9 +88,9 @@ def asked_of(
 ) -> pl.DataFrame:
     """Find out what became of calls: one reply for each."""
     sender = Sender(engine, place)
-    queries = calls.filter(is_query())
+    queries = calls.filter(_is_query())
     found: list[pl.DataFrame] = [_unasked(queries)] if not queries.is_empty() else []
-    calls = calls.filter(~is_query())
+    calls = calls.filter(~_is_query())
     for gate_id in distinct(calls["gate_id"]):
         own, connector = calls.filter(pl.col("gate_id") == gate_id), place.connector(gate_id)
         if connector.look_up is None:
@@ -108,7 +108,7 @@ def asked_of(
     return pl.concat(found, how="diagonal")
 
 
-def is_query() -> pl.Expr:
+def _is_query() -> pl.Expr:
     """Tell which calls ask what became of others: they have no effect of their own."""
     return pl.col("verb").eq_missing(LOOK_UP)
 
