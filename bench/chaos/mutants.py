@@ -22,7 +22,7 @@ def break_engine(mutant: str) -> None:
         MUTANTS[mutant]()
 
 
-def _instead(of: Any, name: str, new: Callable[..., Any]) -> None:
+def instead(of: Any, name: str, new: Callable[..., Any]) -> None:
     """Put something else in the place of what is there.
 
     Raises:
@@ -34,7 +34,7 @@ def _instead(of: Any, name: str, new: Callable[..., Any]) -> None:
 
 def _without_fence() -> None:
     """A worker does not ask whether the chunk is still its own."""
-    _instead(Flight, "_hold", lambda *_args, **_kwargs: None)
+    instead(Flight, "_hold", lambda *_args, **_kwargs: None)
 
 
 def _new_key() -> None:
@@ -47,7 +47,7 @@ def _new_key() -> None:
         unknown = pl.when(not_taken).then(pl.lit("unknown")).otherwise("result")
         return replies.with_columns_seq(result=unknown)
 
-    _instead(recover, "asked_of", asked)
+    instead(recover, "asked_of", asked)
 
 
 def _outside_transaction() -> None:
@@ -61,7 +61,7 @@ def _outside_transaction() -> None:
         time.sleep(_BETWEEN_SECONDS)
         store(engine, connection, [replace(each, outcomes=none) for each in settled])
 
-    _instead(landing, "store", stored)
+    instead(landing, "store", stored)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

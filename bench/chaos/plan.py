@@ -107,7 +107,7 @@ def broken(seed: int, mutant: str = "", **told: Any) -> Plan:
     """Give the plan of a run in which the engine is broken on purpose; without: as it is."""
     usual = {"files": 2, "rows": 120, "workers": 3, "chunk_rows": 40, "harms": (), "rates": _LOST}
     usual |= {"ambushes": _BREAKS_ON[mutant], "mutant": mutant}
-    usual |= {"stands_seconds_max": 20.0} if mutant else {}
+    usual |= {"stands_seconds_max": 10.0} if mutant else {}
     return Plan(seed=seed, **{**usual, **told})
 
 
