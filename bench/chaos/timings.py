@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 from paybatch import registry
 from paybatch.connectors import sandbox_http
-from paybatch.domain import pacing
 from paybatch.flow import batch, work
 from paybatch.flow.calls import outgoing
 from paybatch.flow.sending import awaited, flight, landing, outward, passing, recover
@@ -36,7 +35,6 @@ def hasten() -> None:
     outward.TRIES_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5)
     passing.OPEN_SECONDS, passing.OPEN_SECONDS_MAX, passing.PROBE_SECONDS = 0.5, 2.0, 3
     passing.METERED_SECONDS = 3.0
-    pacing.DOUBLES_SECONDS = 0.5
     for module in (landing, awaited, recover):
         module.FIRST_LOOK = timedelta(seconds=0.3)  # type: ignore[attr-defined]  # as above
     recover.WAITS_SECONDS = (0.3, 0.5, *(1,) * LOOKS)

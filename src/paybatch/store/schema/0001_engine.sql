@@ -270,6 +270,7 @@ CREATE TABLE pace (
     filled_at timestamptz NOT NULL,
     slowed_per_second double precision CHECK (slowed_per_second > 0),
     slowed_at timestamptz,
+    slowed_from_per_second double precision CHECK (slowed_from_per_second > 0),
     held_until timestamptz
 );
 
