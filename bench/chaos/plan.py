@@ -38,7 +38,8 @@ class Plan:
         seed: What everything is drawn from.
         files: How many files are handed in, all at once.
         rows: How many rows each has.
-        chunk_rows: How many rows are claimed at once.
+        chunk_rows: How many rows stand in a chunk.
+        claim_rows: How many rows are claimed at once.
         calls: How many single calls are made beside them.
         workers: How many processes work.
         rates: How often a request meets each fault.
@@ -59,6 +60,7 @@ class Plan:
     files: int = 8
     rows: int = 500
     chunk_rows: int = 200
+    claim_rows: int = 100
     calls: int = 0
     workers: int = 4
     rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
@@ -87,9 +89,10 @@ def short(seed: int, **told: Any) -> Plan:
 
 def long(seed: int, **told: Any) -> Plan:
     """Give the plan of a run of the long form: more of everything."""
-    usual = {"files": 20, "rows": 2_000, "chunk_rows": 500, "seconds_max": 900.0}
-    usual |= {"calls": 1_500, "has_parts": True, "harm_seconds": 4.0}
-    usual["has_keys"] = seed % 4 != _WITHOUT_KEYS
+    usual = {"files": 20, "rows": 2_500, "chunk_rows": 500, "seconds_max": 1800.0}
+    usual |= {"calls": 1_500, "has_parts": True, "harm_seconds": 6.0, "claim_rows": 400}
+    if seed % 4 == _WITHOUT_KEYS:  # there a call that is late must not be taken for absent
+        usual |= {"has_keys": False, "timeout_seconds": 3.0}
     return Plan(seed=seed, **{**usual, **told})
 
 

@@ -15,6 +15,7 @@ from paybatch.flow.sending import awaited, flight, landing, outward, passing, re
 
 LOOKS = 400  # nobody is asked: all that is unknown becomes known
 TIMEOUT, LEASE, KEYS = "CHAOS_TIMEOUT_SECONDS", "CHAOS_LEASE_SECONDS", "CHAOS_KEYS"
+CLAIM_ROWS = "CHAOS_CLAIM_ROWS"
 
 
 def hasten() -> None:
@@ -28,7 +29,10 @@ def hasten() -> None:
     line = sandbox_http._LINE  # noqa: SLF001 - a connector has no other place for it
     line.timeout_seconds = timeout
     registry.connectors()["sandbox_http"] = replace(
-        sandbox_http.CONNECTOR, timeout_seconds=timeout, claim_rows=100, idempotent=has_keys
+        sandbox_http.CONNECTOR,
+        timeout_seconds=timeout,
+        claim_rows=int(os.environ[CLAIM_ROWS]),
+        idempotent=has_keys,
     )
     for module in (landing, flight, work, outgoing):
         module.deadline = deadline  # type: ignore[attr-defined]  # where it was imported to

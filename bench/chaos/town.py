@@ -167,6 +167,7 @@ def _environment(plan: Plan) -> dict[str, str]:
     return {
         timings.TIMEOUT: str(plan.timeout_seconds),
         timings.LEASE: str(plan.lease_seconds),
+        timings.CLAIM_ROWS: str(plan.claim_rows),
         timings.KEYS: "1" if plan.has_keys else "0",
         caller.CALLS: json.dumps([plan.seed, plan.calls, plan.files, plan.rows]),
     }
