@@ -74,7 +74,7 @@ def _as_changes(settled: Settled) -> Settled:
 def lose(connection: Connection[Row], calls: pl.DataFrame, now: datetime) -> None:
     """Note that nobody knows what became of calls: they are asked about soon."""
     keys = calls.select_seq("merchant_id", "id")
-    ours = attempts.mark_unknown(connection, keys, now + FIRST_LOOK)
+    ours = attempts.mark_unknown(connection, keys, now, now + FIRST_LOOK)
     doubt(connection, calls.filter(pl.col("id").is_in(ours)))
 
 

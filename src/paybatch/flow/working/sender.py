@@ -121,12 +121,20 @@ class Sender:
                 yield judged(self.place, own, whole(own, replies), again)
 
     def _again(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
-        """Send calls that follow from replies, such as the reversal of a part."""
+        """Send calls that follow from replies, such as the reversal of a part.
+
+        One that was not taken now may have been sent before, and had its effect: where it can be
+        repeated it is ``unknown``.
+        """
         found: list[pl.DataFrame] = []
+        not_taken = pl.col("response").eq_missing(Response.NOT_TAKEN.value)
         for gate_id in distinct(calls["gate_id"]):
             own = self._told(gate_id, where(calls, is_among(calls["gate_id"], [gate_id])))
             connector = self.place.connector(gate_id)
-            found += as_they_come(connector, own, connector.send)
+            is_open = not_taken & pl.lit(connector.idempotent)
+            result = pl.when(is_open).then(pl.lit(Result.UNKNOWN.value)).otherwise("result")
+            told = as_they_come(connector, own, connector.send)
+            found += [each.with_columns_seq(result=result) for each in told]
         return found
 
     def _found(self, calls: pl.DataFrame) -> list[pl.DataFrame]:

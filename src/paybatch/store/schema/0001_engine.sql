@@ -239,6 +239,7 @@ CREATE INDEX outcome_follow_up ON outcome (merchant_id, payment_id) WHERE paymen
 -- over, whatever its state. chunk_number is null for single calls: those are unknown when
 -- next_look_at is past, those of a chunk when the chunk is taken from the worker that sent them.
 -- asked_until: somebody asks the processor about it right now, and nobody else does before then.
+-- sent_at: later than this it was not sent, for those that were lost or sent again.
 CREATE TABLE attempt (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
@@ -255,6 +256,7 @@ CREATE TABLE attempt (
     next_look_at timestamptz,
     asked_until timestamptz,
     created_at timestamptz NOT NULL,
+    sent_at timestamptz,
     PRIMARY KEY (merchant_id, operation_id, number)
 );
 CREATE INDEX attempt_due ON attempt (next_look_at)
@@ -270,6 +272,7 @@ CREATE TABLE pace (
     filled_at timestamptz NOT NULL,
     slowed_per_second double precision CHECK (slowed_per_second > 0),
     slowed_at timestamptz,
+    slowed_from_per_second double precision CHECK (slowed_from_per_second > 0),
     held_until timestamptz
 );
 
