@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from paybatch import __version__, registry
-from paybatch.flow.engine import SCHEMA_VERSION, database_url
+from paybatch.flow.engine import database_url
+from paybatch.flow.schema import SCHEMA_VERSION, schema_fault
 from paybatch.settings import Settings
 from paybatch.store import embedded
 from paybatch.store.blobs import ID_NAME, Blobs, BlobsError
 from paybatch.store.database import DatabaseGoneError, parts_of_url
+from paybatch.store.directory import Schema
 from paybatch.store.doctor import DatabaseFacts, examine
 from paybatch.store.keys import FILE_NAME, Keys, KeysError
 
@@ -175,7 +177,7 @@ def _database(facts: DatabaseFacts) -> Iterator[Finding]:
         f"{', '.join(off)} off" if off else "Every commit is on the disk before it counts",
         "A crash can lose payments that were sent: switch it on in postgresql.conf." if off else "",
     )
-    yield _schema(facts.schema_version)
+    yield _schema(facts.schema)
     yield _connectors(facts.connectors)
     yield Finding(
         "audit.chain",
@@ -199,12 +201,14 @@ def _connectors(named: tuple[str, ...]) -> Finding:
     )
 
 
-def _schema(found: int) -> Finding:
-    shown = f"Schema version {found}, wanted is {SCHEMA_VERSION}"
-    if found > SCHEMA_VERSION:
-        return Finding("database.schema", "fail", shown, "Update paybatch.")
-    if found < SCHEMA_VERSION:
+def _schema(found: Schema) -> Finding:
+    shown = f"Schema version {found.version}, this program knows {SCHEMA_VERSION}"
+    if found.version < SCHEMA_VERSION:
         return Finding("database.schema", "warn", shown, "Run `paybatch migrate`.")
+    if schema_fault(found) is not None:
+        return Finding("database.schema", "fail", shown, "Update paybatch.")
+    if found.version > SCHEMA_VERSION:
+        shown += " and can use it"
     return Finding("database.schema", "ok", shown)
 
 

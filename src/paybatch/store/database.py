@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 __all__ = [
+    "GONE",
     "Connection",  # psycopg's own: other layers name it in signatures and take it from here
     "ConstraintError",
     "Database",
@@ -35,6 +36,26 @@ POOL_CONNECTIONS_MAX = 40
 FEW_ROWS = 64
 CONNECT_TIMEOUT_SECONDS = 15
 ANSWER_SECONDS_MAX = 5
+# A host that is cut off says nothing: each side looks whether the other is there, so that a worker
+# does not wait for ever, and the server ends its transactions and lets go of its locks. A worker
+# that stands still is there; the last of these ends a transaction that it had begun.
+LOOKS = {
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+OPTIONS = (
+    "-c timezone=UTC -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 "
+    "-c tcp_keepalives_count=3 -c tcp_user_timeout=30000 "
+    "-c idle_in_transaction_session_timeout=300000"
+)
+# What the driver raises when the server does not answer.
+GONE = (
+    psycopg.OperationalError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    PoolTimeout,
+)
 # The server answers, and has rolled the transaction back.
 _GIVEN_UP = (
     psycopg.errors.DeadlockDetected,
@@ -87,17 +108,21 @@ def why_no_answer(url: str) -> str | None:
 
 
 class Database:
-    """A pool of connections to one PostgreSQL database."""
+    """A pool of connections to one PostgreSQL database; ``url`` and ``parts`` lead to it."""
 
     def __init__(self, url: str) -> None:
-        parts_of_url(url)  # a wrong address is said at once, not tried again and again
+        parts = parts_of_url(url)  # a wrong address is said at once, not tried again and again
         self.url = url
+        # What the address says holds.
+        looks = {name: value for name, value in LOOKS.items() if name not in parts}
+        options = f"{OPTIONS} {parts.get('options', '')}".strip()
+        self.parts = {"options": options, "application_name": "paybatch", **looks}
         self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
             url,
             min_size=0,
             max_size=POOL_CONNECTIONS_MAX,
             timeout=CONNECT_TIMEOUT_SECONDS,
-            kwargs={"options": "-c timezone=UTC", "application_name": "paybatch"},
+            kwargs=self.parts,
             check=None,
             open=True,
             reconnect_timeout=1,
@@ -153,7 +178,7 @@ class Database:
                 f"The database gave this step up ({reason}): others were in its way. "
                 "Nothing of the step was done; the same again may go through."
             ) from error
-        except (psycopg.OperationalError, PoolTimeout) as error:
+        except GONE as error:
             said = why_no_answer(self.url) if isinstance(error, PoolTimeout) else None
             reason = said or str(error).strip().splitlines()[0]
             raise DatabaseGoneError(
@@ -175,6 +200,10 @@ class Database:
             finally:
                 connection.rollback()
                 connection.isolation_level = None  # the connection goes back to the pool
+
+    def forget(self) -> None:
+        """Let go of connections that wait in the pool: the server that they led to went away."""
+        self._pool.drain()
 
     def close(self) -> None:
         """Close every connection."""

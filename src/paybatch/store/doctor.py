@@ -6,6 +6,7 @@ import psycopg
 
 from paybatch.store import directory
 from paybatch.store.database import ANSWER_SECONDS_MAX, Connection, DatabaseGoneError, Row
+from paybatch.store.directory import Schema
 from paybatch.store.statements import statements
 
 _SQL = statements("doctor")
@@ -22,7 +23,7 @@ class DatabaseFacts:
 
     Attributes:
         settings: ``SETTINGS`` by name.
-        schema_version: Of the engine's tables; 0 = there are none.
+        schema: The engine's tables; version 0 = there are none.
         key_set_id: The key set that it belongs with; None = with none yet.
         blob_store_id: The same for the blob store.
         size_bytes: What it takes on the server's disk.
@@ -31,7 +32,7 @@ class DatabaseFacts:
     """
 
     settings: dict[str, str]
-    schema_version: int
+    schema: Schema
     key_set_id: str | None = None
     blob_store_id: str | None = None
     size_bytes: int = 0
@@ -58,13 +59,13 @@ def examine(url: str) -> DatabaseFacts:
 def _facts(connection: Connection[Row]) -> DatabaseFacts:
     rows = connection.execute(_SQL["settings"], {"names": list(SETTINGS)}).fetchall()
     settings = {str(row[0]): str(row[1]) for row in rows}
-    version = directory.schema_version(connection)
-    if version == 0:
-        return DatabaseFacts(settings=settings, schema_version=0)
+    schema = directory.find_schema(connection)
+    if schema.version == 0:
+        return DatabaseFacts(settings=settings, schema=schema)
     key_set_id, blob_store_id = connection.execute(_SQL["bound"]).fetchall()[0]
     return DatabaseFacts(
         settings=settings,
-        schema_version=version,
+        schema=schema,
         key_set_id=key_set_id,
         blob_store_id=blob_store_id,
         size_bytes=int(connection.execute(_SQL["room"]).fetchall()[0][0]),

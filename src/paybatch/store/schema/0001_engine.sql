@@ -5,15 +5,17 @@
 --   * bulk tables (operation, outcome, payment, transfer, row_text) carry CHECKs but no foreign
 --     keys and no triggers: those cost seconds per million rows.
 
--- One row: which schema this is, and which key set and blob store belong to it.
+-- One row: which schema this is, since which version programs can use it (a migration that only
+-- adds leaves that as it was), and which key set and blob store belong to it.
 CREATE TABLE installation (
     only_one boolean PRIMARY KEY DEFAULT TRUE CHECK (only_one),
     schema_version integer NOT NULL,
+    readable_from integer NOT NULL,
     key_set_id text,
     blob_store_id text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO installation (schema_version) VALUES (1);
+INSERT INTO installation (schema_version, readable_from) VALUES (1, 1);
 
 -- Who hands in batches, and for which merchants it may act.
 CREATE TABLE sender (
