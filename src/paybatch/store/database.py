@@ -113,10 +113,11 @@ class Database:
     def __init__(self, url: str) -> None:
         parts = parts_of_url(url)  # a wrong address is said at once, not tried again and again
         self.url = url
-        # What the address says holds.
-        looks = {name: value for name, value in LOOKS.items() if name not in parts}
+        usual = {"application_name": "paybatch", **LOOKS}
         options = f"{OPTIONS} {parts.get('options', '')}".strip()
-        self.parts = {"options": options, "application_name": "paybatch", **looks}
+        # What the address says holds.
+        self.parts = {name: parts.get(name, value) for name, value in usual.items()}
+        self.parts["options"] = options
         self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
             url,
             min_size=0,

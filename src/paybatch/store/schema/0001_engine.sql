@@ -484,8 +484,10 @@ CREATE INDEX row_text_line ON row_text (batch_id, line);
 CREATE TABLE row_text_default PARTITION OF row_text DEFAULT;
 
 -- Makes the partitions of a month and of the one after it, where they are not there. A row must
--- never fall into the default partition: its month could not be made any more.
-CREATE FUNCTION make_row_text_month(month date) RETURNS void LANGUAGE plpgsql AS $$
+-- never fall into the default partition: its month could not be made any more. As the one that
+-- drops them it acts for the owner of the tables: a worker's role need not own any.
+CREATE FUNCTION make_row_text_month(month date) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     first date;
     partition text;
@@ -504,7 +506,8 @@ BEGIN
 END $$;
 
 -- Drops the partitions of the months before a month, and gives their names.
-CREATE FUNCTION drop_row_text_before(month date) RETURNS SETOF text LANGUAGE plpgsql AS $$
+CREATE FUNCTION drop_row_text_before(month date) RETURNS SETOF text LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     partition text;
 BEGIN
