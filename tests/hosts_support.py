@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chaos import timings
+
 from conftest import gate_values
 from outside_support import CARD, hand_in
 from paybatch.flow.engine import Engine, open_engine
@@ -134,9 +135,9 @@ class House:
             directory.add_gate(connection, values)
         self.hosts: list[Host] = []
 
-    def url(self, host: str, **parts: Any) -> str:
+    def url(self, name: str, **parts: Any) -> str:
         """Give the database's address for a host."""
-        usual = {"dbname": self.name, "application_name": host, "options": OPTIONS}
+        usual = {"dbname": self.name, "application_name": name, "options": OPTIONS}
         return self.server.url(WORKER, **{**usual, **parts})
 
     def host(self, name: str, **parts: Any) -> Host:

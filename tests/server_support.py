@@ -34,7 +34,10 @@ def free_port() -> int:
 
 
 class Server:
-    """A server in a folder that its own user can reach; ``inside`` = words that run a program there."""
+    """A server in a folder that its own user can reach.
+
+    ``inside`` are the words that run a program elsewhere, such as in a network namespace.
+    """
 
     def __init__(self, folder: Path, hosts: Sequence[str] = ("127.0.0.1",), *inside: str) -> None:
         self.folder, self.hosts, self.inside = folder, tuple(hosts), list(inside)

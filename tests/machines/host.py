@@ -4,6 +4,7 @@
 """
 
 from bench.chaos.timings import hasten
+
 from paybatch.cli.app import run_app
 from paybatch.flow import worker
 

@@ -19,6 +19,7 @@ from paybatch.flow.schema import schema_fault
 from paybatch.store import directory
 from paybatch.store.database import DatabaseBusyError, DatabaseGoneError
 
+READY_SECONDS = 3.0  # who asks waits only so long
 _TEXT = "text/plain; charset=utf-8"
 Page = tuple[HTTPStatus, str, bytes]
 
@@ -41,7 +42,7 @@ def page(engine: Engine, registry: CollectorRegistry, path: str) -> Page:
 def _ready(engine: Engine) -> Page:
     if engine.stopping.is_set():
         return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"stopping\n"
-    with engine.database.transaction() as connection:
+    with engine.database.transaction(READY_SECONDS) as connection:
         fault = schema_fault(directory.find_schema(connection))
     if fault is not None:
         return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{fault}\n".encode()

@@ -130,15 +130,17 @@ class Database:
         )
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection[Row]]:
+    def transaction(self, wait_seconds: float | None = None) -> Iterator[Connection[Row]]:
         """Run a block in one transaction; committed at its end, rolled back when it raises.
+
+        ``wait_seconds``: how long a connection is waited for, where that is less than usual.
 
         Raises:
             DatabaseGoneError: The server does not answer, is out of disk, or broke off.
             DatabaseBusyError: It gave the transaction up: a deadlock, a lock or time limit.
             ConstraintError: A named rule of the database refused a write.
         """
-        with self._told(), self._pool.connection() as connection:
+        with self._told(), self._pool.connection(wait_seconds) as connection:
             yield connection
 
     @contextmanager
