@@ -25,7 +25,7 @@ from paybatch.store import directory
 from sandbox_support import Outside
 from server_support import OWNER, WORKER, Server
 
-PATIENCE_SECONDS = 120  # of waits for what must come; a quiet machine needs a few seconds
+PATIENCE_SECONDS = 40  # of waits for what must come; a quiet machine needs a few seconds
 TIMEOUT_SECONDS, LEASE_SECONDS = 2.0, 1.0
 # A session that stands still in a transaction ends after this, so that no test waits for minutes.
 OPTIONS = "-c idle_in_transaction_session_timeout=4000"
@@ -40,6 +40,17 @@ INNER JOIN pg_locks AS h
 INNER JOIN pg_stat_activity AS s ON h.pid = s.pid
 WHERE c.state = 'sending' AND s.application_name = %s
 """
+
+_HOW_IT_STANDS = (
+    "SELECT id, state FROM batch",
+    "SELECT number, state, attempt, deadline_at, now() FROM chunk WHERE state <> 'done'",
+    "SELECT state, looks, count(*), min(next_look_at) FROM attempt GROUP BY 1, 2",
+    "SELECT id, task_name, status FROM procrastinate_jobs WHERE status <> 'succeeded'",
+    """
+    SELECT pid, application_name, state, wait_event, pg_blocking_pids(pid), state_change, query
+    FROM pg_stat_activity WHERE datname = current_database()
+    """,
+)
 
 
 def until(found: Callable[[], Any], what: str) -> Any:
@@ -191,7 +202,20 @@ class House:
             state = self.asked("SELECT state FROM batch WHERE id = %s", batch_id)
             return state == "completed"
 
-        until(is_over, f"batch {batch_id} is completed")
+        try:
+            until(is_over, f"batch {batch_id} is completed")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.told()}") from None
+
+    def told(self) -> str:
+        """Say how everything stands, for one who looks for a fault."""
+        lines = []
+        with self.server.admin(self.name) as connection:
+            for query in _HOW_IT_STANDS:
+                lines += [str(row) for row in connection.execute(query).fetchall()]
+        for each in self.hosts:
+            lines += [each.name, *each.log.read_text().splitlines()[-20:]]
+        return "\n".join(lines)
 
     def close(self) -> None:
         """End everything."""

@@ -28,6 +28,7 @@ POSTGRES_VERSION_MIN = 160_000
 ROOM_BYTES_MIN = 1 << 30
 ROOM_BYTES_ENOUGH = 10 << 30
 OPEN_FILES_MIN = 256
+CLOCK_SECONDS_ENOUGH, CLOCK_SECONDS_MAX = 1.0, 10.0
 SAFE = ("fsync", "full_page_writes")
 UNSAFE_COMMIT = "off"
 
@@ -178,6 +179,7 @@ def _database(facts: DatabaseFacts) -> Iterator[Finding]:
         "A crash can lose payments that were sent: switch it on in postgresql.conf." if off else "",
     )
     yield _schema(facts.schema)
+    yield _clock(facts.clock_apart_seconds)
     yield _connectors(facts.connectors)
     yield Finding(
         "audit.chain",
@@ -186,6 +188,17 @@ def _database(facts: DatabaseFacts) -> Iterator[Finding]:
         if facts.broken_seals
         else "The audit trail is unbroken",
         "Somebody changed it: compare with a backup." if facts.broken_seals else "",
+    )
+
+
+def _clock(apart_seconds: float) -> Finding:
+    """Workers tell by their clocks whose a chunk is, and until when a call may leave."""
+    shown = f"The clocks of this machine and of the database are {apart_seconds:.1f} seconds apart"
+    state: Literal["ok", "warn", "fail"] = "ok"
+    if apart_seconds > CLOCK_SECONDS_ENOUGH:
+        state = "warn" if apart_seconds <= CLOCK_SECONDS_MAX else "fail"
+    return Finding(
+        "clock", state, shown, "" if state == "ok" else "Set both by the same time servers (NTP)."
     )
 
 

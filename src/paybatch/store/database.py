@@ -3,7 +3,7 @@
 import csv
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
@@ -26,6 +26,7 @@ __all__ = [
     "copy_in",
     "copy_out",
     "parts_of_url",
+    "run_each",
     "why_no_answer",
 ]
 
@@ -211,6 +212,18 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+
+
+def run_each(
+    connection: Connection[Row], statement: LiteralString, rows: Iterable[Parameters]
+) -> None:
+    """Run a statement for each of a few rows, one after the other.
+
+    The driver's own way for many (a pipeline) ends with a message behind which PostgreSQL 16 to 18
+    forget to watch for a transaction that stands still, until the next statement.
+    """
+    for row in rows:
+        connection.execute(statement, row)
 
 
 def copy_in(connection: Connection[Row], statement: LiteralString, frame: pl.DataFrame) -> None:

@@ -1,6 +1,7 @@
 """What a database says of itself, for ``paybatch doctor``: read only, also where it is foreign."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import psycopg
 
@@ -29,6 +30,7 @@ class DatabaseFacts:
         size_bytes: What it takes on the server's disk.
         broken_seals: Events of the audit trail that do not fit their chain.
         connectors: Those that gates name.
+        clock_apart_seconds: How far its clock and this machine's are apart.
     """
 
     settings: dict[str, str]
@@ -38,6 +40,7 @@ class DatabaseFacts:
     size_bytes: int = 0
     broken_seals: int = 0
     connectors: tuple[str, ...] = ()
+    clock_apart_seconds: float = 0.0
 
 
 def examine(url: str) -> DatabaseFacts:
@@ -70,5 +73,15 @@ def _facts(connection: Connection[Row]) -> DatabaseFacts:
         blob_store_id=blob_store_id,
         size_bytes=int(connection.execute(_SQL["room"]).fetchall()[0][0]),
         broken_seals=len(directory.broken_seals(connection)),
+        clock_apart_seconds=_clock_apart(connection),
         connectors=tuple(str(row[0]) for row in connection.execute(_SQL["connectors"]).fetchall()),
     )
+
+
+def _clock_apart(connection: Connection[Row]) -> float:
+    """Give how far the clocks are apart at least: the answer was on its way for a while."""
+    before = datetime.now(UTC)
+    (told,) = connection.execute(_SQL["clock"]).fetchall()[0]
+    after = datetime.now(UTC)
+    apart: float = max((before - told).total_seconds(), (told - after).total_seconds())
+    return max(0.0, apart)
