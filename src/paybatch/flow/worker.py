@@ -17,8 +17,9 @@ from functools import partial
 import polars as pl
 import procrastinate
 import structlog
-from procrastinate.exceptions import ConnectorException
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
+from paybatch.domain.lifecycle import BatchState
 from paybatch.domain.masking import mask_text
 from paybatch.flow import batch as batches
 from paybatch.flow import clock, recurring, sweep
@@ -36,6 +37,7 @@ EVERY_MINUTE = "* * * * *"
 EVERY_HOUR = "7 * * * *"
 STALLED_SECONDS = 120
 LOOK_SECONDS, GONE_SECONDS = 0.2, 1.0
+LATER_SECONDS = 5
 _log = structlog.get_logger(__name__)
 
 
@@ -84,12 +86,21 @@ def worker_app(engine: Engine, ends: "Ends") -> procrastinate.App:
 
 
 def take_on(engine: Engine, batch_id: int) -> None:
-    """Take a batch on as far as it goes now; jobs of batches that others finished are no news."""
+    """Take a batch on as far as it goes now; jobs of batches that others finished are no news.
+
+    Rows that another worker has are left to it: there may be other batches to work. It is looked
+    after them a little later, as that worker may be gone by then.
+    """
     before = load_batch(engine, batch_id).state
-    done = batches.go_on(engine, batch_id)
+    batches.go_on(engine, batch_id, waits=False)
+    done = load_batch(engine, batch_id)
     if engine.stopping.is_set() and done.finished_at is None:
         with engine.database.transaction() as connection:
             defer_work(connection, batch_id)  # another worker goes on at once
+    elif done.state == BatchState.RUNNING:
+        with suppress(AlreadyEnqueued), engine.database.transaction() as connection:
+            later = engine.clock() + timedelta(seconds=LATER_SECONDS)
+            defer_work(connection, batch_id, later, once=f"later {batch_id}")
     if done.state != before:
         _log.info("batch", batch=_name(engine, batch_id), state=done.state)
 
