@@ -1,6 +1,6 @@
 """``paybatch doctor``, ``migrate`` and ``stop``."""
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -38,12 +38,8 @@ def test_a_healthy_house(cli: Cli, file: File) -> None:
 def test_clocks_that_are_apart(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, apart: int, state: str
 ) -> None:
-    class Apart(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return datetime.now(tz) + timedelta(seconds=apart)
-
-    monkeypatch.setattr("paybatch.store.doctor.datetime", Apart)
+    late = timedelta(seconds=apart)
+    monkeypatch.setattr("paybatch.flow.doctor.now", lambda: datetime.now(UTC) + late)
     assert states(cli)["clock"] == state
 
 

@@ -15,7 +15,7 @@ from paybatch.store import chunks
 
 ROWS = "".join(f"sale,{i},USD,{CARD},,\n" for i in range(1, 61))
 HOLDER = 4711
-TODO = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock = %s"
+LATER = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock = %s"
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_worker_leaves_to_another_one_what_that_has(engine: Engine, model: Mod
 
     def later() -> int:
         with engine.database.transaction() as connection:
-            found = connection.execute(TODO, [f"later {batch.id}"]).fetchone()
+            found = connection.execute(LATER, [f"later {batch.id}"]).fetchone()
         return int(found[0]) if found else 0
 
     with another_has_a_chunk(engine, batch.id) as held:

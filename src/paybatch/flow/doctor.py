@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from paybatch import __version__, registry
-from paybatch.flow.engine import database_url
+from paybatch.flow.engine import database_url, now
 from paybatch.flow.schema import SCHEMA_VERSION, schema_fault
 from paybatch.settings import Settings
 from paybatch.store import embedded
@@ -143,7 +143,7 @@ def _server(settings: Settings) -> Iterator[Finding | DatabaseFacts]:
     try:
         url = database_url(settings)
         shown = name if is_embedded else address(url)
-        facts = examine(url)
+        facts = examine(url, now)
     except DatabaseGoneError as error:
         advice = "Start the server, or set PAYBATCH_DATABASE_URL right."
         yield Finding("database.server", "fail", f"{shown}: {error}".lstrip(": "), advice)

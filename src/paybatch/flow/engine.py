@@ -23,7 +23,8 @@ class OtherInstallationError(Exception):
     """The database belongs with another key set or another blob store."""
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """Give this machine's time."""
     return datetime.now(UTC)
 
 
@@ -39,7 +40,7 @@ class Engine:
     keys: Keys
     blobs: Blobs
     public_ids: PublicIds
-    clock: Callable[[], datetime] = _now
+    clock: Callable[[], datetime] = now
     known_numbers: set[tuple[int, str]] = field(default_factory=set)
     accounts: dict[tuple[int, int, str], dict[str, int]] = field(default_factory=dict)
     test_numbers: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -62,7 +63,7 @@ def open_engine(
     settings: Settings,
     migrate: Migrate | None = None,
     progress: Progress | None = None,
-    clock: Callable[[], datetime] = _now,
+    clock: Callable[[], datetime] = now,
 ) -> Engine:
     """Open database, keys and blobs, and see that they belong together.
 

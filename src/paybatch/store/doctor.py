@@ -1,7 +1,8 @@
 """What a database says of itself, for ``paybatch doctor``: read only, also where it is foreign."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import psycopg
 
@@ -11,6 +12,7 @@ from paybatch.store.directory import Schema
 from paybatch.store.statements import statements
 
 _SQL = statements("doctor")
+Clock = Callable[[], datetime]
 
 SETTINGS = (
     *("server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes"),
@@ -43,8 +45,8 @@ class DatabaseFacts:
     clock_apart_seconds: float = 0.0
 
 
-def examine(url: str) -> DatabaseFacts:
-    """Ask a database what it is.
+def examine(url: str, clock: Clock) -> DatabaseFacts:
+    """Ask a database what it is; ``clock`` is this machine's.
 
     Raises:
         DatabaseGoneError: It does not answer, or refuses a question; the text is what it says.
@@ -54,12 +56,12 @@ def examine(url: str) -> DatabaseFacts:
         with psycopg.connect(
             url, connect_timeout=ANSWER_SECONDS_MAX, options=options
         ) as connection:
-            return _facts(connection)
+            return _facts(connection, clock)
     except psycopg.Error as error:
         raise DatabaseGoneError(" ".join(str(error).split())) from error
 
 
-def _facts(connection: Connection[Row]) -> DatabaseFacts:
+def _facts(connection: Connection[Row], clock: Clock) -> DatabaseFacts:
     rows = connection.execute(_SQL["settings"], {"names": list(SETTINGS)}).fetchall()
     settings = {str(row[0]): str(row[1]) for row in rows}
     schema = directory.find_schema(connection)
@@ -73,15 +75,13 @@ def _facts(connection: Connection[Row]) -> DatabaseFacts:
         blob_store_id=blob_store_id,
         size_bytes=int(connection.execute(_SQL["room"]).fetchall()[0][0]),
         broken_seals=len(directory.broken_seals(connection)),
-        clock_apart_seconds=_clock_apart(connection),
+        clock_apart_seconds=_clock_apart(connection, clock),
         connectors=tuple(str(row[0]) for row in connection.execute(_SQL["connectors"]).fetchall()),
     )
 
 
-def _clock_apart(connection: Connection[Row]) -> float:
+def _clock_apart(connection: Connection[Row], clock: Clock) -> float:
     """Give how far the clocks are apart at least: the answer was on its way for a while."""
-    before = datetime.now(UTC)
-    (told,) = connection.execute(_SQL["clock"]).fetchall()[0]
-    after = datetime.now(UTC)
-    apart: float = max((before - told).total_seconds(), (told - after).total_seconds())
-    return max(0.0, apart)
+    before = clock()
+    told: datetime = connection.execute(_SQL["clock"]).fetchall()[0][0]
+    return max(0.0, (before - told).total_seconds(), (told - clock()).total_seconds())
