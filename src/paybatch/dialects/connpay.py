@@ -106,6 +106,9 @@ _KINDS = {
     "capture": "capture",
     "cancel": "void",
     "reversal": "reverse",
+    "commit_reversal": "commit_reversal",
+    "retry_pending_reversals": "retry_reversal",
+    "retry_reversal": "retry_reversal",
     "refund": "refund",
     "chargeback": "chargeback",
     "dispute": "chargeback_reversal",
@@ -132,7 +135,16 @@ _KINDS = {
     "close_day": "close_day",
     "close_day_for_selected_gates": "close_day",
 }
-_OURS = {kind: kind for kind in (*_KINDS.values(), "unblacklist", "transfer_create")}
+_OURS = {
+    kind: kind
+    for kind in (
+        *_KINDS.values(),
+        "unblacklist",
+        "transfer_create",
+        "prepare_reversal",
+        "withdraw_reversal",
+    )
+}
 
 _STATUSES = {
     "approved": "approved",
@@ -205,6 +217,9 @@ _SAMPLES = (
     _on("recurring-1", "recurring_update", action="stop"),
     {"kind": "transfer_create", "reference": "order-6", "amount_minor": "80000"},
     _on("order-1", "reverse", amount_minor="250", comment="one article came back"),
+    _on("order-1", "prepare_reversal", amount_minor="300"),
+    _on("order-1", "withdraw_reversal", amount_minor="100", comment="one article stays"),
+    _on("order-1", "commit_reversal"),
     _on("order-1", "comment", comment="the payer called"),
     _on("order-2", "chargeback", reason_code="10.4", happened_on="2026-11-20", arn="74537604221"),
     _on("order-2", "chargeback_info", stage="inquiry", due_on="2026-12-15"),
