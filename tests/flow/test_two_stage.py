@@ -193,6 +193,13 @@ def test_a_declined_step_changes_nothing(gate: Gate) -> None:
     assert laws_hold(gate.engine)
 
 
+def test_a_card_of_the_sandbox_is_not_prepared(gate: Gate) -> None:
+    sale = {**SALE, "card_number": "4000000000000366", "reference": "p"}
+    done = gate.run([sale, on("reverse"), on("commit_reversal")])
+    assert [each.state for each in done] == ["approved", "declined", "approved"]
+    assert amounts(gate)["cancelled"] == 1000
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [

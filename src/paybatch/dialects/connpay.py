@@ -97,54 +97,38 @@ _COLUMNS = {
     "request_id": "idempotency_key",
 }
 
-_KINDS = {
-    # ConnPay's word first: samples are written with it.
-    "sale": "sale",
-    "sale_with_card_reference_id": "sale",
-    "preauth": "authorize",
-    "account_verification": "verify",
+_WORDS = {  # ours: ConnPay's, that of the samples first
+    "sale": "sale sale_with_card_reference_id",
+    "authorize": "preauth",
+    "verify": "account_verification",
     "capture": "capture",
-    "cancel": "void",
-    "reversal": "reverse",
+    "void": "cancel",
+    "reverse": "reversal",
     "commit_reversal": "commit_reversal",
-    "retry_pending_reversals": "retry_reversal",
-    "retry_reversal": "retry_reversal",
+    "retry_reversal": "retry_pending_reversals retry_reversal",
     "refund": "refund",
     "chargeback": "chargeback",
-    "dispute": "chargeback_reversal",
-    "upload_chargebacks_info": "chargeback_info",
+    "chargeback_reversal": "dispute",
+    "chargeback_info": "upload_chargebacks_info",
     "retrieval": "retrieval",
-    "ethoca_alerts_update": "alert_update",
+    "alert_update": "ethoca_alerts_update",
     "fraud": "fraud",
     "blacklist": "blacklist",
-    "add_comment": "comment",
-    "add_comment_to_transactions": "comment",
-    "resend_callbacks": "resend_callback",
+    "comment": "add_comment add_comment_to_transactions",
+    "resend_callback": "resend_callbacks",
     "scoring": "scoring",
-    "query_status": "query_status",
-    "query_status_of_transactions": "query_status",
-    "mark_sent": "mark_sent",
-    "pipo_mark_sent": "mark_sent",
-    "mark_received": "mark_received",
-    "pipo_mark_received": "mark_received",
-    "create_recurring_payments": "recurring_create",
-    "update_recurring_payments": "recurring_update",
-    "process_recurring_payments": "recurring_charge",
-    "process_recurring_payment": "recurring_charge",
-    "add_card_mappings": "card_mapping",
-    "close_day": "close_day",
-    "close_day_for_selected_gates": "close_day",
+    "query_status": "query_status query_status_of_transactions",
+    "mark_sent": "mark_sent pipo_mark_sent",
+    "mark_received": "mark_received pipo_mark_received",
+    "recurring_create": "create_recurring_payments",
+    "recurring_update": "update_recurring_payments",
+    "recurring_charge": "process_recurring_payments process_recurring_payment",
+    "card_mapping": "add_card_mappings",
+    "close_day": "close_day close_day_for_selected_gates",
 }
-_OURS = {
-    kind: kind
-    for kind in (
-        *_KINDS.values(),
-        "unblacklist",
-        "transfer_create",
-        "prepare_reversal",
-        "withdraw_reversal",
-    )
-}
+_KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_OWN = ("unblacklist", "transfer_create", "prepare_reversal", "withdraw_reversal")
+_OURS = {kind: kind for kind in (*_WORDS, *_OWN)}
 
 _STATUSES = {
     "approved": "approved",
@@ -217,8 +201,6 @@ _SAMPLES = (
     _on("recurring-1", "recurring_update", action="stop"),
     {"kind": "transfer_create", "reference": "order-6", "amount_minor": "80000"},
     _on("order-1", "reverse", amount_minor="250", comment="one article came back"),
-    _on("order-1", "prepare_reversal", amount_minor="300"),
-    _on("order-1", "withdraw_reversal", amount_minor="100", comment="one article stays"),
     _on("order-1", "commit_reversal"),
     _on("order-1", "comment", comment="the payer called"),
     _on("order-2", "chargeback", reason_code="10.4", happened_on="2026-11-20", arn="74537604221"),
