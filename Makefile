@@ -31,6 +31,7 @@ golden: setup
 
 docs: setup
 	$(BIN)/python docs/make_lifecycle.py
+	$(BIN)/python docs/make_machines.py
 	$(BIN)/python docs/make_operations.py
 	$(BIN)/python docs/make_triggers.py
 	$(BIN)/python docs/make_tour.py

@@ -1,4 +1,4 @@
-"""A model of a processor outside, with books of its own and faults by command."""
+"""A model of a processor outside, with books of its own and faults by command or by amount."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -82,7 +82,7 @@ class Model:
             else:
                 yield self._told(call, "failed", "not_found")
 
-    def _told(self, call: dict[str, Any], result: str, response: str) -> pl.DataFrame:
+    def _told(self, call: dict[str, Any], result: str, response: str | None) -> pl.DataFrame:
         schema = pl.Schema({**REPLY_SCHEMA, **OPTIONAL})
         row = dict.fromkeys(schema) | {"operation": call["operation"], "result": result}
         row |= {"approved_minor": 0, "response": response}
@@ -95,60 +95,42 @@ class Model:
 
 
 @dataclass
-class Processor:
-    """A processor with books of its own: an effect for each key."""
+class Processor(Model):
+    """A model whose faults are triggered by the amount of a call.
+
+    Attributes:
+        effects: The verb and the amount behind each key.
+        refusals: How many calls of ``NOT_TAKEN`` it does not take.
+        is_mute: It answers nothing at all.
+    """
 
     effects: dict[str, tuple[str, int]] = field(default_factory=dict)
-    replies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    looks: list[str] = field(default_factory=list)
     refusals: int = 2
     is_mute: bool = False
-    schema: pl.Schema | None = None
 
     def send(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Answer each call, but for those whose amount is a fault."""
-        self.schema = calls.schema
         for call in calls.iter_rows(named=True):
             self.calls.append(call["key"])
-            amount = call["amount_minor"]
+            amount, is_first = call["amount_minor"], self.calls.count(call["key"]) == 1
             if amount == NOT_TAKEN and self.refusals > 0:
                 self.refusals -= 1
-                yield told(call, "failed", 0, "not_taken")
-                continue
-            if amount == LOST_BEFORE and self.calls.count(call["key"]) == 1:
-                yield told(call, "unknown", 0, None)
-                continue
-            reply = self._done(call)
-            if self.is_mute or (amount == LOST and self.calls.count(call["key"]) == 1):
-                continue  # the effect is there, the answer is not
-            yield reply
+                yield self._told(call, "failed", "not_taken")
+            elif amount == LOST_BEFORE and is_first:
+                yield self._told(call, "unknown", None)
+            else:
+                reply = self._done(call, calls.schema)
+                if not self.is_mute and not (amount == LOST and is_first):
+                    yield reply  # else the effect is there, the answer is not
 
-    def _done(self, call: dict[str, Any]) -> pl.DataFrame:
-        if call["key"] not in self.effects:
-            one = pl.DataFrame([call], schema=self.schema)
-            (reply,) = INLINE.send(one)
-            self.replies[call["key"]] = reply.row(0, named=True)
-            self.effects[call["key"]] = (call["verb"], call["amount_minor"])
-        return pl.DataFrame([self.replies[call["key"]]], schema=REPLY_SCHEMA)
+    def _done(self, call: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
+        self.effects.setdefault(call["key"], (call["verb"], call["amount_minor"]))
+        return super()._done(call, schema)
 
     def look_up(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Tell what became of keys."""
-        self.schema = calls.schema
-        for call in calls.iter_rows(named=True):
-            self.looks.append(call["key"])
-            if self.is_mute:
-                yield told(call, "unknown", 0, None)
-            elif call["key"] in self.effects:
-                yield self._done(call)
-            else:
-                yield told(call, "failed", 0, "not_found")
-
-
-def told(call: dict[str, Any], result: str, amount: int, response: str | None) -> pl.DataFrame:
-    row = dict.fromkeys(REPLY_SCHEMA) | {"operation": call["operation"], "result": result}
-    row |= {"approved_minor": amount, "response": response}
-    return pl.DataFrame([row], schema=REPLY_SCHEMA)
+        self.is_deaf = self.is_mute
+        return super().look_up(calls)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """``make chaos``: runs from seeds; the last line is the verdict, exit 1 when anything is wrong.
 
 Without a seed as many runs as make 200 000 operations, each from a seed of its own; with a seed
-that one run again.
+that one run again. ``--add`` adds its runs to the page instead of beginning it anew.
 """
 
 import argparse
@@ -23,17 +23,17 @@ def main() -> None:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whatever was started ends too
     seed = options.seed if options.seed is not None else secrets.randbelow(1_000_000)
-    ran: list[Ran] = []
+    runs = 0
     total = Verdict()
     while True:
-        each = run(_plan(options, seed + len(ran)))
+        each = run(_plan(options, seed + runs))
         _tell(each)
-        ran.append(each)
         total.add(each.verdict)
+        if options.add or (options.seed is None and options.form == "long"):
+            table.keep(each, is_first=not runs and not options.add)
+        runs += 1
         if options.seed is not None or total.operations >= options.operations:
             break
-    if options.seed is None and options.form == "long":
-        table.write(ran, total)
     print(total)
     sys.exit(0 if total.is_good else 1)
 
@@ -49,6 +49,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--harm", action="append", help="only this; again; none = no harm")
     parser.add_argument("--no-keys", action="store_true", help="a processor without keys")
     parser.add_argument("--parts", action="store_true", help="some rows allow no part")
+    parser.add_argument("--add", action="store_true", help="add to the runs of bench/CHAOS.md")
     parser.add_argument("--quiet", action="store_true", help="nothing goes wrong")
     return parser.parse_args()
 

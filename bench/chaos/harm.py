@@ -10,6 +10,7 @@ from bench.chaos.town import Town
 from paybatch.store import embedded
 
 _FAULTS_AT_ONCE = 20
+_STEPS = 30  # on a fast machine too, something is harmed so often in a run
 
 
 @dataclass
@@ -18,19 +19,21 @@ class Harm:
 
     town: Town
     due: float = 0.0
+    due_share: float = 0.0
     stopped: list[tuple[float, "subprocess.Popen[str]"]] = field(default_factory=list)
 
-    def turn(self) -> None:
-        """Do what is due now."""
+    def turn(self, share: float) -> None:
+        """Do what is due now, when this share of the work is done."""
         now, plan = time.monotonic(), self.town.plan
         for each in [each for each in self.stopped if each[0] < now]:
             self.stopped.remove(each)
             each[1].send_signal(signal.SIGCONT)
-        if now >= self.due:
+        if now >= self.due or share >= self.due_share:
             harms = [each for each in plan.harms if each != "kill caller" or plan.calls]
             if self.due and harms:
                 self.do(self.town.chance.choice(harms))
             self.due = now + self.town.chance.uniform(0.3, 1.7) * plan.harm_seconds
+            self.due_share = share + 1 / _STEPS
 
     def do(self, what: str) -> None:
         """Do one harm."""

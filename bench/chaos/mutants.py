@@ -22,22 +22,32 @@ def break_engine(mutant: str) -> None:
         MUTANTS[mutant]()
 
 
+def instead(of: Any, name: str, new: Callable[..., Any]) -> None:
+    """Put something else in the place of what is there.
+
+    Raises:
+        AttributeError: Nothing is there by this name, so nothing would be broken.
+    """
+    getattr(of, name)
+    setattr(of, name, new)
+
+
 def _without_fence() -> None:
     """A worker does not ask whether the chunk is still its own."""
-    Flight._hold = lambda *_args, **_kwargs: None  # type: ignore[method-assign]  # noqa: SLF001
+    instead(Flight, "_hold", lambda *_args, **_kwargs: None)
 
 
 def _new_key() -> None:
     """What is unknown is sent again, as a call of its own."""
 
-    def asked(_engine: Any, place: Any, _taken: Any, calls: pl.DataFrame) -> pl.DataFrame:
+    def asked(engine: Any, place: Any, _taken: Any, calls: pl.DataFrame) -> pl.DataFrame:
         again = calls.with_columns_seq(key=pl.concat_str(pl.col("key").str.head(-1), pl.lit("2")))
-        replies = pl.concat(list(Sender(_engine, place).outward(again)), how="diagonal")
+        replies = pl.concat(list(Sender(engine, place).outward(again)), how="diagonal")
         not_taken = pl.col("response").eq_missing("not_taken")
         unknown = pl.when(not_taken).then(pl.lit("unknown")).otherwise("result")
         return replies.with_columns_seq(result=unknown)
 
-    recover._asked = asked  # noqa: SLF001
+    instead(recover, "asked_of", asked)
 
 
 def _outside_transaction() -> None:
@@ -51,7 +61,7 @@ def _outside_transaction() -> None:
         time.sleep(_BETWEEN_SECONDS)
         store(engine, connection, [replace(each, outcomes=none) for each in settled])
 
-    landing.store = stored
+    instead(landing, "store", stored)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

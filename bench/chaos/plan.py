@@ -38,14 +38,16 @@ class Plan:
         seed: What everything is drawn from.
         files: How many files are handed in, all at once.
         rows: How many rows each has.
-        chunk_rows: How many rows are claimed at once.
+        chunk_rows: How many rows stand in a chunk.
+        claim_rows: How many rows are claimed at once.
         calls: How many single calls are made beside them.
         workers: How many processes work.
         rates: How often a request meets each fault.
         harms: What is killed or stopped.
         harm_seconds: The mean time between two of them.
         seconds_max: After this long there is no more harm, and what is left is let settle.
-        settle_seconds_max: So long at most it may take until nothing is under way any more.
+        stands_seconds_max: Then, when nothing becomes known for so long, nothing will any more.
+        ambushes: What happens at the worst place; see ``ambush``.
         mutant: How the workers' engine is broken on purpose; none = it is as it is.
         has_keys: The processor looks at idempotency keys; without, it must be asked first.
         has_parts: Some rows allow no part, and what the processor approved of them is reversed.
@@ -58,13 +60,15 @@ class Plan:
     files: int = 8
     rows: int = 500
     chunk_rows: int = 200
+    claim_rows: int = 100
     calls: int = 0
     workers: int = 4
     rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
     harms: tuple[str, ...] = HARMS
     harm_seconds: float = 1.5
     seconds_max: float = 90.0
-    settle_seconds_max: float = 180.0
+    stands_seconds_max: float = 120.0
+    ambushes: tuple[str, ...] = ()
     mutant: str = ""
     has_keys: bool = True
     has_parts: bool = False
@@ -85,25 +89,28 @@ def short(seed: int, **told: Any) -> Plan:
 
 def long(seed: int, **told: Any) -> Plan:
     """Give the plan of a run of the long form: more of everything."""
-    usual = {"files": 20, "rows": 2_000, "chunk_rows": 500, "seconds_max": 600.0}
-    usual |= {"calls": 1_500, "has_parts": True, "harm_seconds": 4.0}
-    usual["has_keys"] = seed % 4 != _WITHOUT_KEYS
+    usual = {"files": 20, "rows": 2_500, "chunk_rows": 500, "seconds_max": 1800.0}
+    usual |= {"calls": 1_500, "has_parts": True, "harm_seconds": 6.0, "claim_rows": 400}
+    if seed % 4 == _WITHOUT_KEYS:  # there a call that is late must not be taken for absent
+        usual |= {"has_keys": False, "timeout_seconds": 3.0}
     return Plan(seed=seed, **{**usual, **told})
 
 
-# What each broken engine breaks on; see ``mutants``.
+# What each broken engine breaks on; see ``mutants``. Of the last the processor's faults are enough.
 _BREAKS_ON = {
-    "no fence": ("stop worker",),
-    "new key": (),  # faults of the processor are enough
-    "outside the transaction": ("kill worker", "kill database"),
+    "no fence": ("stand still",),
+    "outside the transaction": ("die",),
+    "new key": (),
+    "": ("stand still", "die"),
 }
+_LOST = {"drop_after": 0.05, "timeout_after": 0.02, "late": 0.02, "error_500": 0.05}
 
 
-def broken(seed: int, mutant: str = "no fence", **told: Any) -> Plan:
-    """Give the plan of a run in which the engine is broken on purpose."""
-    usual = {"files": 2, "rows": 300, "workers": 3, "seconds_max": 25.0, "harm_seconds": 0.7}
-    usual |= {"settle_seconds_max": 90.0, "harms": _BREAKS_ON[mutant], "mutant": mutant}
-    usual |= {"latency_ms": 250.0}  # much is under way when a worker is met
+def broken(seed: int, mutant: str = "", **told: Any) -> Plan:
+    """Give the plan of a run in which the engine is broken on purpose; without: as it is."""
+    usual = {"files": 2, "rows": 120, "workers": 3, "chunk_rows": 40, "harms": (), "rates": _LOST}
+    usual |= {"ambushes": _BREAKS_ON[mutant], "mutant": mutant}
+    usual |= {"stands_seconds_max": 10.0} if mutant else {}
     return Plan(seed=seed, **{**usual, **told})
 
 

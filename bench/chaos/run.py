@@ -17,7 +17,7 @@ from paybatch.flow.place import find_place
 from paybatch.flow.sending.recover import recover
 
 _TURN_SECONDS = 0.1
-_REST = 100  # one in so many rows may be left when the harm ends
+_NEARLY = 0.99  # of the work: harm to the rest would only make it last
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,9 @@ def run(plan: Plan) -> Ran:
         _settle(town, list(files))
         verdict = judged(town, files)
         town.processor.count()
+        town.count_ambushes()
         faults = +town.processor.injected
-        return Ran(plan, verdict, faults, town.harms, town.errors(), time.monotonic() - started)
+        return Ran(plan, verdict, faults, +town.harms, town.errors(), time.monotonic() - started)
 
 
 def _handed_in(town: Town) -> dict[int, list[str]]:
@@ -62,21 +63,23 @@ def _handed_in(town: Town) -> dict[int, list[str]]:
 def _chaos(town: Town) -> None:
     """Do harm until nearly all work is done, or the time is over."""
     harm, until = Harm(town), time.monotonic() + town.plan.seconds_max
-    while time.monotonic() < until and not town.asked(lambda: _is_nearly_done(town)):
-        harm.turn()
+    while time.monotonic() < until and (share := town.asked(lambda: _share(town))) < _NEARLY:
+        harm.turn(share)
         town.tend()
         time.sleep(_TURN_SECONDS)
     harm.end()
 
 
-def _is_nearly_done(town: Town) -> bool:
-    """Tell whether so little is left that harm would only make it last."""
+def _share(town: Town) -> float:
+    """Give how much of the work is done."""
     plan = town.plan
-    query = "SELECT count(*) FROM outcome"
+    return _count(town, "SELECT count(*) FROM outcome") / (plan.files * plan.rows + plan.calls)
+
+
+def _count(town: Town, query: str) -> int:
     with town.engine.database.transaction() as connection:
-        row = connection.execute(query).fetchone()
-    left = plan.files * plan.rows + plan.calls - (int(row[0]) if row else 0)
-    return left <= plan.files * plan.rows / _REST
+        row = connection.execute(query.encode()).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _is_done(town: Town) -> bool:
@@ -89,28 +92,43 @@ def _open(town: Town) -> list[int]:
     return [row[0] for row in rows if row[1] not in BATCH_FINAL]
 
 
+@dataclass
+class _Patience:
+    """Waits as long as something becomes known; a slow machine gets the time that it needs."""
+
+    town: Town
+    until: float = 0.0
+    known: int = -1
+
+    def lasts(self) -> bool:
+        """Tell whether to wait on."""
+        now = time.monotonic()
+        known = self.town.asked(lambda: _count(self.town, _KNOWN))
+        if known != self.known:
+            self.known, self.until = known, now + self.town.plan.stands_seconds_max
+        return now < self.until
+
+
 def _settle(town: Town, files: list[int]) -> None:
     """Let everything come to rest: nothing fails any more, and what is unknown is asked about."""
     town.tend()
     town.processor.calm()
-    until = time.monotonic() + town.plan.settle_seconds_max
-    while time.monotonic() < until and not _is_done(town):
+    patience = _Patience(town)
+    while patience.lasts() and not _is_done(town):
         town.tend()
         time.sleep(_TURN_SECONDS)
     town.end_processes()
-    while time.monotonic() < until and (_unknown(town) or _open(town)):
+    patience = _Patience(town)
+    while patience.lasts() and (_count(town, _UNKNOWN) or _open(town)):
         recover(town.engine)
         for batch_id in files:
             batches.go_on(town.engine, batch_id)
         time.sleep(_TURN_SECONDS)
 
 
-def _unknown(town: Town) -> int:
-    query = """
-        SELECT count(*) FROM attempt AS a WHERE state IN ('sending', 'unknown') AND NOT EXISTS (
-            SELECT 1 FROM outcome AS u WHERE u.merchant_id = a.merchant_id AND u.id = a.operation_id
-        )
-    """
-    with town.engine.database.transaction() as connection:
-        row = connection.execute(query).fetchone()
-    return int(row[0]) if row else 0
+_KNOWN = "SELECT count(*) + (SELECT count(*) FROM batch WHERE state = 'completed') FROM outcome"
+_UNKNOWN = """
+SELECT count(*) FROM attempt AS a WHERE state IN ('sending', 'unknown') AND NOT EXISTS (
+    SELECT 1 FROM outcome AS u WHERE u.merchant_id = a.merchant_id AND u.id = a.operation_id
+)
+"""

@@ -1,12 +1,16 @@
-"""Table: what was injected and survived, as bench/CHAOS.md."""
+"""Table: what was injected and survived, as bench/CHAOS.md; its figures are in bench/chaos.json."""
 
+import json
+import subprocess
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from bench.chaos.judge import Verdict
 from bench.chaos.run import Ran
 
-PAGE = Path(__file__).parents[1] / "CHAOS.md"
+_BENCH = Path(__file__).parents[1]
+PAGE, FIGURES = _BENCH / "CHAOS.md", _BENCH / "chaos.json"
 _FAULTS = {
     "timeout_before": "nothing is done, nothing is answered",
     "timeout_after": "it is done, nothing is answered",
@@ -34,38 +38,76 @@ _TOP = """# Chaos
 
 Made by `make chaos`: rows in, effects out, whatever breaks in between. Each run starts a
 PostgreSQL, a processor outside (`paybatch sandbox`) and {workers} workers, hands in files of sales,
-authorizations, captures, voids and refunds in chains, and lets the below happen at random moments
-of its seed. At the end the processor's books are held against our operations and payments, the laws
-of the ledger, the tallies, the order of lines on each payment, and the result files line by line.
-`make chaos CHAOS_SEED=n` repeats a run: the same files and draws of harm, though not the same
-interleaving of processes.
+authorizations, captures, voids and refunds in chains, makes single calls on the same payments, and
+lets the below happen at random moments of its seed. At the end the processor's books are held
+against our operations and payments, the laws of the ledger, the tallies, the order of lines on each
+payment, and the result files line by line. `make chaos CHAOS_SEED=n` repeats a run: the same files
+and draws of harm, though not the same interleaving of processes.
 
-**{verdict}**; wrong: {wrong}. {runs} runs, seeds {seeds}, {minutes:.0f} minutes.
+**{operations:,} operations, {effects:,} effects: double {double}, lost {lost}, unknown {unknown},
+wrong {wrong}** (wrong is what differs otherwise: amounts, books, order, tallies, results).
 """
+_COUNTED = ("operations", "effects", "double", "lost", "unknown", "wrong")
+_RUNS = ("seed", *_COUNTED, "minutes", "processor", "day", "tree")
+Record = dict[str, Any]
 
 
-def write(ran: list[Ran], total: Verdict) -> None:
-    """Write the page."""
+def keep(ran: Ran, *, is_first: bool) -> None:
+    """Add a run to the figures, or begin them anew with it, and write the page."""
+    records: list[Record] = []
+    if not is_first and FIGURES.exists():
+        records = json.loads(FIGURES.read_text())
+    records.append(_record(ran))
+    FIGURES.write_text(json.dumps(records, indent=1) + "\n")
+    PAGE.write_text(page(records))
+
+
+def _record(ran: Ran) -> Record:
+    return {
+        "seed": ran.plan.seed,
+        **{name: getattr(ran.verdict, name) for name in _COUNTED},
+        "minutes": round(ran.seconds / 60, 1),
+        "processor": "with keys" if ran.plan.has_keys else "without keys",
+        "day": datetime.now(UTC).date().isoformat(),
+        "tree": _tree(),
+        "workers": ran.plan.workers,
+        "faults": dict(ran.faults),
+        "harms": dict(ran.harms),
+    }
+
+
+def _tree() -> str:
+    """Give the commit that runs, with a plus where the code differs from it."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    return commit + ("+" if _git("status", "--porcelain", "--", "../src", "chaos") else "")
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=_BENCH, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def page(records: list[Record]) -> str:
+    """Give the page of some runs."""
     faults, harms = Counter[str](), Counter[str]()
-    for each in ran:
-        faults += each.faults
-        harms += each.harms
-    top = _TOP.format(
-        workers=ran[0].plan.workers,
-        verdict=total,
-        wrong=", ".join(f"{name} {count}" for name, count in total.faults.items()) or "nothing",
-        runs=len(ran),
-        seeds=f"{ran[0].plan.seed} to {ran[-1].plan.seed}",
-        minutes=sum(each.seconds for each in ran) / 60,
-    )
+    for each in records:
+        faults += Counter(each["faults"])
+        harms += Counter(each["harms"])
+    sums = {name: sum(each[name] for each in records) for name in _COUNTED}
     parts = [
-        top,
+        _TOP.format(workers=records[0]["workers"], **sums),
         *_rows("what the processor did wrong", _FAULTS, faults),
         "",
         *_rows("what was killed or stopped", _HARMS, harms),
         "",
+        "The runs, each with a fresh database and books:",
+        "",
+        f"| {' | '.join(_RUNS)} |",
+        "|" + " ---: |" * len(_RUNS),
+        *(f"| {' | '.join(str(each[name]) for name in _RUNS)} |" for each in records),
+        "",
     ]
-    PAGE.write_text("\n".join(parts))
+    return "\n".join(parts)
 
 
 def _rows(title: str, words: dict[str, str], counted: Counter[str]) -> list[str]:

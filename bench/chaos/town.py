@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.chaos import caller, timings
+from bench.chaos.ambush import AMBUSH, AMBUSHES
 from bench.chaos.mutants import MUTANT
 from bench.chaos.plan import Plan
 from bench.chaos.processor import Processor
@@ -82,6 +83,7 @@ class Town:
             "PAYBATCH_PATIENCE_SECONDS": "0.3",
             "POLARS_MAX_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(_ROOT / "src"), str(_ROOT)]),
+            AMBUSH: json.dumps([self.plan.ambushes, str(self.folder)]),
             MUTANT: self.plan.mutant,
         }
         with (self.folder / f"{name}.log").open("a") as log:
@@ -120,6 +122,11 @@ class Town:
                     raise
                 self.tend()
                 time.sleep(0.2)
+
+    def count_ambushes(self) -> None:
+        """Count what happened at the worst places as harm."""
+        for name in AMBUSHES:
+            self.harms[name] = len(list(self.folder.glob(f"{name}.*")))
 
     def errors(self) -> Counter[str]:
         """Count the errors that workers and caller told, by their classes."""
@@ -160,6 +167,7 @@ def _environment(plan: Plan) -> dict[str, str]:
     return {
         timings.TIMEOUT: str(plan.timeout_seconds),
         timings.LEASE: str(plan.lease_seconds),
+        timings.CLAIM_ROWS: str(plan.claim_rows),
         timings.KEYS: "1" if plan.has_keys else "0",
         caller.CALLS: json.dumps([plan.seed, plan.calls, plan.files, plan.rows]),
     }

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 
+from bench.chaos.ambush import lie_in_wait
 from bench.chaos.mutants import MUTANT, break_engine
 from bench.chaos.timings import hasten
 from paybatch.flow.engine import open_engine
@@ -20,6 +21,7 @@ PAUSE_SECONDS = 0.1
 
 def main() -> None:
     hasten()
+    lie_in_wait()
     break_engine(os.environ.get(MUTANT, ""))
     engine = open_engine(Settings())
     print("ready", flush=True)

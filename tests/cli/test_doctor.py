@@ -1,5 +1,7 @@
 """``paybatch doctor``, ``migrate`` and ``stop``."""
 
+from datetime import datetime, timedelta, tzinfo
+
 import psycopg
 import pytest
 
@@ -20,6 +22,7 @@ def test_a_healthy_house(cli: Cli, file: File) -> None:
         *("versions", "limits.file", "limits.open_files", "home.folder", "home.room"),
         *("database.server", "database.version", "database.safety", "database.schema"),
         *(
+            "clock",
             "audit.chain",
             "gates.connectors",
             "keys.folder",
@@ -29,6 +32,19 @@ def test_a_healthy_house(cli: Cli, file: File) -> None:
         ),
     }
     assert "fail" not in states(cli).values()
+
+
+@pytest.mark.parametrize(("apart", "state"), [(5, "warn"), (11, "fail"), (-11, "fail")])
+def test_clocks_that_are_apart(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, apart: int, state: str
+) -> None:
+    class Apart(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=apart)
+
+    monkeypatch.setattr("paybatch.store.doctor.datetime", Apart)
+    assert states(cli)["clock"] == state
 
 
 def test_the_database_is_down(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

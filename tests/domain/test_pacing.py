@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,20 +65,3 @@ def test_the_scarcer_bucket_counts() -> None:
     count, _, after_it = taken([gate, processor], 500, NOW, is_single=False)
     assert count == 5
     assert [each.tokens for each in after_it] == [995, 5]
-
-
-def test_too_much_halves_what_was_taken_and_it_grows_again() -> None:
-    slow = bucket(100).slowed(NOW, taken_per_second=80, hold_seconds=2)
-    assert slow.rate(NOW) == 40
-    assert taken([slow], 10, after(1), is_single=True)[:2] == (0, 1.0)
-    assert taken([slow], 10, after(2.1), is_single=True)[0] == 10
-    assert slow.rate(after(35)) == pytest.approx(80)
-    assert slow.rate(after(60)) == 100
-    assert slow.slowed(after(0.5), 1, 0).rate(NOW) == 40  # the same burst slows it down once
-
-
-def test_one_without_a_limit_is_slow_for_a_while() -> None:
-    slow = bucket(None, tokens=0).slowed(NOW, taken_per_second=50, hold_seconds=0)
-    assert slow.rate(NOW) == 25
-    assert slow.rate(after(35)) == pytest.approx(50)
-    assert slow.rate(after(106)) is None

@@ -1,10 +1,9 @@
 """A processor outside for the tests of flow, and a clock that is set by hand."""
 
-from dataclasses import replace
-
 import pytest
 
-from outside_support import INLINE, Clock, Processor
+from outside_support import Clock, Processor
+from outside_support import clocked as with_clock
 from paybatch import registry
 from paybatch.domain.connector import Connector
 from paybatch.flow.engine import Engine
@@ -18,9 +17,7 @@ def processor() -> Processor:
 @pytest.fixture
 def outside(processor: Processor, monkeypatch: pytest.MonkeyPatch) -> Connector:
     """Let the sandbox be really outside, idempotent and with look-up."""
-    connector = replace(
-        INLINE, inline=False, idempotent=True, send=processor.send, look_up=processor.look_up
-    )
+    connector = processor.connector()
     monkeypatch.setitem(registry.connectors(), "sandbox", connector)
     monkeypatch.setattr("paybatch.flow.sending.outward.TRIES_SECONDS", (0.0, 0.0, 0.0))
     monkeypatch.setattr("paybatch.flow.batch.OTHERS_SECONDS", 0.0)
@@ -29,6 +26,4 @@ def outside(processor: Processor, monkeypatch: pytest.MonkeyPatch) -> Connector:
 
 @pytest.fixture
 def clocked(engine: Engine) -> tuple[Engine, Clock]:
-    clock = Clock(engine.clock())
-    settings = engine.settings.model_copy(update={"patience_seconds": 0.0})
-    return replace(engine, clock=clock, settings=settings), clock
+    return with_clock(engine)

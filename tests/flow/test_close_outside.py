@@ -144,6 +144,38 @@ def test_a_close_without_answer_is_looked_up_and_rows_wait(
     assert set(days) == {("2026-11-22",)}
 
 
+def test_a_close_that_was_told_a_moment_ago_is_not_taken_for_absent(
+    clocked: tuple[Engine, Clock], processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls in flight took long to drain, so it left much later than it was claimed."""
+    engine, clock = clocked
+    run(engine, sale("a", 900))
+    sent: list[pl.DataFrame] = []
+
+    def send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        sent.append(calls)
+        return iter(())
+
+    def drained(*_: object) -> None:
+        clock.now += timedelta(minutes=10)
+
+    monkeypatch.setattr("paybatch.flow.sending.close_day._drain", drained)
+    own = replace(registry.connectors()["sandbox"], send=send, idempotent=False)
+    monkeypatch.setitem(registry.connectors(), "sandbox", own)
+    batch = run(engine, close())
+    for _ in range(3):
+        clock.now += timedelta(seconds=11)
+        carry_on_all(engine)
+    assert len(processor.looks) >= 2
+    assert gate_state(engine) == "closing"
+    list(processor.send(sent[0]))  # now it arrives
+    clock.now += timedelta(hours=1)
+    carry_on_all(engine)
+    assert [state for state, *_ in outcomes(engine, "close_day")] == ["approved"]
+    assert go_on(engine, batch) == "completed"
+    assert (len(sent), closes(processor)) == (1, [900])
+
+
 def test_a_declined_close_leaves_the_gate_closing_until_it_is_unlocked(
     clocked: tuple[Engine, Clock], processor: Processor
 ) -> None:

@@ -13,7 +13,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from outside_support import LOST, LOST_BEFORE, NOT_TAKEN, Clock, Processor
+from outside_support import (
+    CARD,
+    HEADER,
+    LOST,
+    LOST_BEFORE,
+    NOT_TAKEN,
+    REQUEST,
+    Clock,
+    Processor,
+    hand_in,
+)
 from paybatch import registry
 from paybatch.domain.connector import Connector
 from paybatch.flow import batch as batches
@@ -25,15 +35,6 @@ from paybatch.flow.report import report
 from paybatch.flow.sending.recover import recover
 from paybatch.store.batches import Batch
 from tests_support import laws_hold
-
-HEADER = "kind,amount_minor,currency,card_number,card_expiry,reference,payment\n"
-CARD = "4111111111111111,12/39"
-REQUEST = Request(file_name="out.csv", dialect="native", again=True)
-
-
-def run(engine: Engine, rows: str) -> Batch:
-    place = find_place(engine, "local")
-    return batches.run(engine, place, [(HEADER + rows).encode()], REQUEST)
 
 
 def result_of(engine: Engine, batch: Batch, place: Place, tmp_path: Any) -> pl.DataFrame:
@@ -64,7 +65,7 @@ def test_a_file_ends_as_with_an_inline_connector(
         f"sale,100,USD,{CARD},a,\nauthorize,200,USD,{CARD},b,\ncapture,50,USD,,,,b\n"
         "capture,60,USD,,,,b\nrefund,30,USD,,,,a\nrefund,80,USD,,,,a\nvoid,90,USD,,,,b\n"
     )
-    done = run(engine, rows)
+    done = hand_in(engine, rows)
     assert done.state == "completed"
     assert states(engine) == {"approved": 6, "rejected": 1}
     verbs = Counter(verb for verb, _ in processor.effects.values())
@@ -85,7 +86,7 @@ def test_a_lost_answer_is_looked_up_and_never_sent_twice(
 ) -> None:
     engine, clock = clocked
     rows = f"sale,{LOST},USD,{CARD},a,\nrefund,10,USD,,,,a\nsale,5,USD,{CARD},c,\n"
-    done = run(engine, rows)
+    done = hand_in(engine, rows)
     assert done.state == "waiting"
     assert result_of(engine, done, place, tmp_path)["outcome"].to_list() == [
         "unknown",
@@ -109,8 +110,8 @@ def test_a_lost_void_of_which_a_part_is_closed_with_us_is_looked_up(
 ) -> None:
     engine, clock = clocked
     rows = "authorize,2000,USD,378282246310005,12/39,a,\ncapture,700,USD,,,,a\ncapture,1,USD,,,,a\n"
-    assert run(engine, rows).state == "completed"
-    done = run(engine, "void,,,,,,a\n")  # of the captured 701; the hold takes no reversal
+    assert hand_in(engine, rows).state == "completed"
+    done = hand_in(engine, "void,,,,,,a\n")  # of the captured 701; the hold takes no reversal
     assert done.state == "waiting"
     clock.now += timedelta(seconds=3)
     assert recover(engine) == 1
@@ -133,7 +134,7 @@ def test_a_capture_above_the_hold_is_reserved_and_authorized(
     with engine.database.transaction() as connection:
         connection.execute("""UPDATE gate SET capabilities = '{"over_capture": "60"}'""")
     rows = f"authorize,600,USD,{CARD},a,\ncapture,200,USD,,,,a\ncapture,{LOST},USD,,,,a\n"
-    done = run(engine, rows)
+    done = hand_in(engine, rows)
     assert reserved(engine) == LOST
     clock.now += timedelta(seconds=3)
     assert recover(engine) == 1
@@ -151,7 +152,7 @@ def test_what_never_arrived_is_sent_again_with_its_key(
     clocked: tuple[Engine, Clock], processor: Processor
 ) -> None:
     engine, clock = clocked
-    done = run(engine, f"sale,{LOST_BEFORE},USD,{CARD},a,\n")
+    done = hand_in(engine, f"sale,{LOST_BEFORE},USD,{CARD},a,\n")
     assert (done.state, processor.effects) == ("waiting", {})
     clock.now += timedelta(seconds=3)
     assert recover(engine) == 1
@@ -166,7 +167,7 @@ def test_calls_that_are_not_taken_are_tried_again_or_given_back(
     clocked: tuple[Engine, Clock], processor: Processor
 ) -> None:
     engine, _ = clocked
-    assert run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n").state == "completed"
+    assert hand_in(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n").state == "completed"
     assert len(processor.effects) == 1
     assert states(engine) == {"approved": 1}
 
@@ -177,7 +178,7 @@ def test_one_that_stays_unknown_waits_for_a_person(
 ) -> None:
     engine, clock = clocked
     processor.is_mute = True
-    done = run(engine, f"authorize,100,USD,{CARD},a,\n")
+    done = hand_in(engine, f"authorize,100,USD,{CARD},a,\n")
     assert done.state == "waiting"
     for _ in range(20):
         clock.now += timedelta(days=1)
@@ -192,11 +193,11 @@ def test_one_that_stays_unknown_waits_for_a_person(
 @pytest.mark.usefixtures("outside")
 def test_what_is_under_way_is_reserved(clocked: tuple[Engine, Clock], processor: Processor) -> None:
     engine, clock = clocked
-    assert run(engine, f"authorize,100,USD,{CARD},a,\n").state == "completed"
+    assert hand_in(engine, f"authorize,100,USD,{CARD},a,\n").state == "completed"
     processor.is_mute = True
-    assert run(engine, "capture,70,USD,,,,a\n").state == "waiting"
+    assert hand_in(engine, "capture,70,USD,,,,a\n").state == "waiting"
     assert reserved(engine) == 70
-    done = run(engine, "void,70,USD,,,,a\nvoid,40,USD,,,,a\n")
+    done = hand_in(engine, "void,70,USD,,,,a\nvoid,40,USD,,,,a\n")
     assert done.state == "completed"
     assert states(engine) == {"approved": 1, "rejected": 2}
     processor.is_mute = False
@@ -330,7 +331,7 @@ def test_rows_behind_an_unknown_one_wait_while_the_others_go_on(
     """The chunk is taken again for the capture; that must not end it."""
     engine, clock = clocked
     rows = f"sale,{LOST},USD,{CARD},a,\nrefund,10,USD,,,,a\nauthorize,50,USD,{CARD},b,\n"
-    done = run(engine, rows + "capture,50,USD,,,,b\n")
+    done = hand_in(engine, rows + "capture,50,USD,,,,b\n")
     assert (done.state, states(engine)) == ("waiting", {"approved": 2})
     clock.now += timedelta(seconds=3)
     assert recover(engine) == 1
@@ -345,8 +346,8 @@ def test_a_batch_is_not_complete_while_a_row_without_followers_is_unknown(
 ) -> None:
     engine, _ = clocked
     rows = f"refund,{LOST},USD,,,,old\nauthorize,50,USD,{CARD},b,\ncapture,50,USD,,,,b\n"
-    assert run(engine, f"sale,900,USD,{CARD},old,\n").state == "completed"
-    assert run(engine, "refund,1,USD,,,,old\n" + rows).state == "waiting"
+    assert hand_in(engine, f"sale,900,USD,{CARD},old,\n").state == "completed"
+    assert hand_in(engine, "refund,1,USD,,,,old\n" + rows).state == "waiting"
 
 
 @pytest.mark.usefixtures("outside")
@@ -358,8 +359,8 @@ def test_what_the_gate_decides_of_a_call_holds_when_it_becomes_known_later(
     engine, clock = clocked
     with engine.database.transaction() as connection:
         connection.execute("UPDATE gate SET capabilities = '{\"several_captures\": false}'")
-    assert run(engine, f"authorize,900,USD,{CARD},a,\n").state == "completed"
-    done = run(engine, f"{kind},{LOST},USD,,,,a\n")
+    assert hand_in(engine, f"authorize,900,USD,{CARD},a,\n").state == "completed"
+    done = hand_in(engine, f"{kind},{LOST},USD,,,,a\n")
     assert done.state == "waiting"
     clock.now += timedelta(seconds=3)
     assert recover(engine) == 1
@@ -382,7 +383,7 @@ def test_a_worker_that_lost_its_chunk_sends_nothing_again(
         return True
 
     monkeypatch.setattr("paybatch.flow.sending.outward.Outward._waited", waited)
-    run(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
+    hand_in(engine, f"sale,{NOT_TAKEN},USD,{CARD},a,\n")
     assert len(processor.calls) == 1 + len(processor.looks)
 
 
@@ -439,5 +440,5 @@ def test_follow_ups_are_sent_with_the_currency_of_their_payment(
     outside = registry.connectors()["sandbox"]
     told = replace(outside, send=lambda calls: send(processor, calls))
     monkeypatch.setitem(registry.connectors(), "sandbox", told)
-    assert run(engine, f"authorize,100,USD,{CARD},a,\ncapture,40,,,,,a\n").state == "completed"
+    assert hand_in(engine, f"authorize,100,USD,{CARD},a,\ncapture,40,,,,,a\n").state == "completed"
     assert heard == [("authorize", "USD"), ("capture", "USD")]

@@ -32,16 +32,21 @@ class Lossy(Model):
 
     Attributes:
         reaches: Whether reversals reach it.
+        is_too_busy: It takes no reversals for the moment, and says so.
     """
 
     verbs: list[tuple[str, str, str]] = field(default_factory=list)
     loses_reversals: bool = True
     reaches: bool = True
+    is_too_busy: bool = False
 
     def send(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Answer each call but reversals."""
         for call in calls.iter_rows(named=True):
             self.verbs.append((call["verb"], call["key"], call["payment_key"]))
+            if self.is_too_busy and call["key"].endswith("-reversal"):
+                yield self._told(call, "failed", "not_taken")
+                continue
             is_lost = self.loses_reversals and call["key"].endswith("-reversal")
             if not is_lost or self.reaches:
                 (reply,) = super().send(pl.DataFrame([call], schema=calls.schema))
@@ -116,6 +121,38 @@ def test_a_reversal_without_an_answer_is_asked_for_again_by_its_key(
     assert key == f"{payment_key}-reversal"
     assert payment_key.startswith("op_")
     assert lossy.done == 2
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize("was_done", [True, False])
+def test_a_reversal_that_is_not_taken_now_may_have_been_done_before(
+    engine: Engine, lossy: Lossy, monkeypatch: pytest.MonkeyPatch, was_done: bool
+) -> None:
+    """A part that was given back must not stand with us because the processor was busy later."""
+    put_outside(monkeypatch, lossy)
+    engine, clock = clocked(engine)
+    lossy.is_too_busy = not was_done
+    hand_in(engine, PARTS)
+    lossy.is_too_busy = True
+    ask(engine, clock)
+    assert payments(engine) == [("unknown", 0)]
+    assert lossy.done == (2 if was_done else 1)
+    lossy.is_too_busy = lossy.loses_reversals = False
+    ask(engine, clock)
+    assert payments(engine) == [("declined", 0)]
+    assert lossy.done == 2
+    assert laws_hold(engine)
+
+
+def test_a_reversal_that_was_not_taken_and_is_not_repeated_leaves_the_part(
+    engine: Engine, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_outside(monkeypatch, lossy, idempotent=False)
+    lossy.is_too_busy = True
+    engine, _ = clocked(engine)
+    assert hand_in(engine, PARTS).state == "completed"
+    assert payments(engine) == [("approved", 500)]
+    assert lossy.done == 1
     assert laws_hold(engine)
 
 

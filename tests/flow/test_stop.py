@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,10 +47,8 @@ def test_what_waits_for_its_turn_goes_back(engine: Engine, model: Model) -> None
         yield from model.send(calls)
 
     registry.connectors()["sandbox"] = replace(model.connector(), send=send)
-    began = time.monotonic()
     done = hand_in(timed, ROWS)
     assert done.state == "running"
-    assert time.monotonic() - began < 8
     sent = model.done
     assert 20 < sent < 100
     assert len(outcomes(timed)) == sent

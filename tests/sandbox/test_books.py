@@ -138,6 +138,18 @@ def _delivered(sandbox: Outside, key: str) -> bool:
     return any(each["delivered_at"] for each in sandbox.lines("callbacks") if key in each["body"])
 
 
+def _in_the_end(ask: Ask, asked: pl.DataFrame) -> set[str]:
+    """Ask until every call has an answer: a busy machine may take longer than their time."""
+    results = dict.fromkeys(asked["operation"].to_list(), "unknown")
+    for _ in range(20):
+        left = [operation for operation, result in results.items() if result == "unknown"]
+        answers = ask(asked.filter(pl.col("operation").is_in(left)))
+        results |= {each["operation"]: each["result"] for each in answers}
+        if "unknown" not in results.values():
+            break
+    return set(results.values())
+
+
 @pytest.mark.parametrize("groups", [1, 4, 8])
 def test_the_books_survive_a_sudden_death(
     send: Ask, look_up: Ask, tmp_path: Path, groups: int
@@ -156,8 +168,8 @@ def test_the_books_survive_a_sudden_death(
     good = set(replied.filter(result="approved")["operation"])
     assert 0 < len(good) < 8_000, "it died in between"
     with outside(tmp_path / "home", port=first.port) as second:
-        found = {each["operation"]: each["result"] for each in look_up(asked)}
-        assert good <= {operation for operation, result in found.items() if result == "approved"}
-        assert {each["result"] for each in send(asked)} == {"approved"}
+        stands = _in_the_end(look_up, asked.filter(pl.col("operation").is_in(list(good))))
+        assert stands == {"approved"}
+        assert _in_the_end(send, asked) == {"approved"}
         entries = second.entries(asked["key"].to_list())
     assert Counter(each["key"] for each in entries) == Counter(asked["key"])

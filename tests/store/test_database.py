@@ -1,18 +1,23 @@
 """Tables in and out of the database."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import polars as pl
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from paybatch.store.database import (
     FEW_ROWS,
+    Connection,
     Database,
     DatabaseBusyError,
     DatabaseGoneError,
+    Row,
     _csv,
+    run_each,
 )
 
 AWKWARD = pl.DataFrame(
@@ -102,6 +107,41 @@ def test_only_a_server_that_is_gone_does_not_answer(
         database.transaction(),
     ):
         raise error
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_a_transaction_that_stands_still_is_ended(database_url: str, rows: int) -> None:
+    """So that nobody waits for the locks of a host that was stopped."""
+    short = make_conninfo(database_url, options="-c idle_in_transaction_session_timeout=300")
+    database, other = Database(short), Database(database_url)
+
+    def stand_still(connection: Connection[Row]) -> None:
+        connection.execute("CREATE TEMP TABLE t (a int)")
+        run_each(connection, "INSERT INTO t VALUES (%(a)s)", [{"a": 1}] * rows)
+        pid = connection.info.backend_pid
+        query = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+        until = time.monotonic() + 60
+        with other.session() as asked:
+            while asked.execute(query, [pid]).fetchone() == (1,) and time.monotonic() < until:
+                time.sleep(0.05)
+        connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseGoneError, match="idle"), database.transaction() as connection:
+        stand_still(connection)
+    with database.transaction() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    database.close()
+    other.close()
+
+
+def test_what_the_address_says_of_looks_holds(database_url: str) -> None:
+    told = make_conninfo(database_url, keepalives_idle=7, application_name="host-1")
+    database = Database(told)
+    assert (database.parts["keepalives_idle"], database.parts["tcp_user_timeout"]) == ("7", "30000")
+    with database.transaction() as connection:
+        asked = connection.execute("SHOW application_name").fetchone()
+        assert (asked, connection.execute("SHOW timezone").fetchone()) == (("host-1",), ("UTC",))
+    database.close()
 
 
 def test_a_session_has_no_transaction_and_gives_its_connection_back(database: Database) -> None:

@@ -40,7 +40,8 @@ def opened(settings: Settings | None = None) -> Iterator[Engine]:
     written = embedded.log_bytes(home)
     engine = None
     try:
-        engine = open_engine(settings, _migrate, err.print)
+        # A server of one's own may serve other hosts: only `paybatch migrate` changes its schema.
+        engine = open_engine(settings, None if settings.database_url else _migrate, err.print)
         yield engine
     except DatabaseGoneError as error:
         why = None if settings.database_url else embedded.why_gone(home, written)

@@ -113,13 +113,10 @@ def printable(text: str) -> str:
 def sentence_of(error: Exception) -> str | None:
     """Give the sentence of an expected error; None for one that is a bug."""
     from paybatch.domain.delimited import FileRefused  # noqa: PLC0415 - only when it is needed
-    from paybatch.flow.engine import (  # noqa: PLC0415
-        BatchUnknownError,
-        OtherInstallationError,
-        SchemaBehindError,
-    )
+    from paybatch.flow.engine import BatchUnknownError, OtherInstallationError  # noqa: PLC0415
     from paybatch.flow.people import WrongError  # noqa: PLC0415
     from paybatch.flow.place import PlaceUnknownError  # noqa: PLC0415
+    from paybatch.flow.schema import SchemaBehindError  # noqa: PLC0415
     from paybatch.flow.working.replies import ConnectorError  # noqa: PLC0415
     from paybatch.store.blobs import BlobsError  # noqa: PLC0415
     from paybatch.store.database import DatabaseBusyError, DatabaseGoneError  # noqa: PLC0415

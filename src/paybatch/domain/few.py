@@ -38,6 +38,45 @@ def _null(dtype: pl.DataType) -> pl.Series:
     return pl.Series([None], dtype=dtype)
 
 
+def where(frame: pl.DataFrame, test: pl.Expr | pl.Series) -> pl.DataFrame:
+    """Give the rows of a table for which a test holds, in their order; null = it does not."""
+    if frame.height > FEW_ROWS:
+        return frame.filter(test)
+    if isinstance(test, pl.Expr):
+        test = frame.select_seq(test).to_series()
+    rows = [row for row, holds in enumerate(test.to_list()) if holds]
+    if len(rows) == frame.height:
+        return frame
+    return frame[rows] if rows else frame.clear()
+
+
+def is_among(column: pl.Series, values: Iterable[Any]) -> pl.Series:
+    """Tell of each value of a column whether it is among others; null is not."""
+    if len(column) <= FEW_ROWS:
+        known = set(values) - {None}
+        return pl.Series(column.name, [each in known for each in column.to_list()], dtype=_FLAG)
+    others = values.implode() if isinstance(values, pl.Series) else list(values)
+    return column.is_in(others).fill_null(value=False)
+
+
+_FLAG = pl.Boolean()
+
+
+def beside(frame: pl.DataFrame, other: pl.DataFrame, on: str, other_on: str) -> pl.DataFrame:
+    """Put the row of another table that has the same number beside each row; others are left out.
+
+    Both have each number once at most.
+    """
+    if frame[on].equals(other[other_on]):
+        return frame.hstack(without(other, other_on).get_columns())
+    if max(frame.height, other.height) > FEW_ROWS:
+        return frame.join(other, left_on=on, right_on=other_on, maintain_order="left")
+    places = {number: row for row, number in enumerate(other[other_on].to_list())}
+    frame = where(frame, is_among(frame[on], places))
+    rows = [places[number] for number in frame[on].to_list()]
+    return frame.hstack(without(other, other_on)[rows].get_columns())
+
+
 def distinct(column: pl.Series) -> list[Any]:
     """Give the values of a column, each once, in the order in which they come; no null."""
     if len(column) <= FEW_ROWS:

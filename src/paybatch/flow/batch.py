@@ -67,11 +67,14 @@ def run(
     return go_on(engine, batch_id, listener)
 
 
-def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Batch:
+def go_on(
+    engine: Engine, batch_id: int, listener: Listener | None = None, *, waits: bool = True
+) -> Batch:
     """Take a batch on from wherever it stands, as far as it goes now.
 
     Safe to call at any time, by several processes at once, and after any crash. It sweeps too:
-    where there is no worker nobody else does.
+    where there is no worker nobody else does. ``waits`` false does not wait for rows that other
+    processes have.
     """
     listener = listener or Listener()
     sweep.forget_old_secrets(engine)
@@ -88,18 +91,19 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
     while batch.state in {BatchState.RUNNING, BatchState.WAITING} or is_broken(batch):
         if engine.stopping.is_set():
             return batch
+        is_late = time.monotonic() > patient_until
         if is_broken(batch):
-            batch = control.calm(engine, batch_id)
-            if not mend(engine, batch) and time.monotonic() > patient_until:
-                break  # a worker goes on when the processor may answer again
+            # Later a worker goes on when the processor may answer again.
+            goes_on = mend(engine, control.calm(engine, batch_id)) or not is_late
         elif batch.state == BatchState.WAITING:
-            if time.monotonic() > patient_until:
-                break  # a worker, or a later resume, asks again when the time has come
-            recover(engine)
-            carry_on_all(engine)
+            # Later a worker, or a resume, asks again when the time has come.
+            goes_on = not is_late and _asked(engine)
         else:
-            working.work(engine, batch, place, listener.settled)
+            has_worked = working.work(engine, batch, place, listener.settled, waits=waits)
             working.finish(engine, batch_id)
+            goes_on = has_worked or waits
+        if not goes_on:
+            break
         batch = load_batch(engine, batch_id)
         if batch.state in {BatchState.RUNNING, BatchState.WAITING} or is_broken(batch):
             time.sleep(OTHERS_SECONDS)  # another worker still has a chunk, or it is too early
@@ -107,6 +111,13 @@ def go_on(engine: Engine, batch_id: int, listener: Listener | None = None) -> Ba
     with suppress(BlobsError, DatabaseBusyError):  # what others left is no fault of this batch
         sweep.drop_uploads(engine)
     return done
+
+
+def _asked(engine: Engine) -> bool:
+    """Ask about everything whose time has come; True."""
+    recover(engine)
+    carry_on_all(engine)
+    return True
 
 
 def _accepted(engine: Engine, batch_id: int, place: Place, listener: Listener) -> Batch:

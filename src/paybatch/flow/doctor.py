@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from paybatch import __version__, registry
-from paybatch.flow.engine import SCHEMA_VERSION, database_url
+from paybatch.flow.engine import database_url
+from paybatch.flow.schema import SCHEMA_VERSION, schema_fault
 from paybatch.settings import Settings
 from paybatch.store import embedded
 from paybatch.store.blobs import ID_NAME, Blobs, BlobsError
 from paybatch.store.database import DatabaseGoneError, parts_of_url
+from paybatch.store.directory import Schema
 from paybatch.store.doctor import DatabaseFacts, examine
 from paybatch.store.keys import FILE_NAME, Keys, KeysError
 
@@ -26,6 +28,7 @@ POSTGRES_VERSION_MIN = 160_000
 ROOM_BYTES_MIN = 1 << 30
 ROOM_BYTES_ENOUGH = 10 << 30
 OPEN_FILES_MIN = 256
+CLOCK_SECONDS_ENOUGH, CLOCK_SECONDS_MAX = 1.0, 10.0
 SAFE = ("fsync", "full_page_writes")
 UNSAFE_COMMIT = "off"
 
@@ -175,7 +178,8 @@ def _database(facts: DatabaseFacts) -> Iterator[Finding]:
         f"{', '.join(off)} off" if off else "Every commit is on the disk before it counts",
         "A crash can lose payments that were sent: switch it on in postgresql.conf." if off else "",
     )
-    yield _schema(facts.schema_version)
+    yield _schema(facts.schema)
+    yield _clock(facts.clock_apart_seconds)
     yield _connectors(facts.connectors)
     yield Finding(
         "audit.chain",
@@ -184,6 +188,17 @@ def _database(facts: DatabaseFacts) -> Iterator[Finding]:
         if facts.broken_seals
         else "The audit trail is unbroken",
         "Somebody changed it: compare with a backup." if facts.broken_seals else "",
+    )
+
+
+def _clock(apart_seconds: float) -> Finding:
+    """Workers tell by their clocks whose a chunk is, and until when a call may leave."""
+    shown = f"The clocks of this machine and of the database are {apart_seconds:.1f} seconds apart"
+    state: Literal["ok", "warn", "fail"] = "ok"
+    if apart_seconds > CLOCK_SECONDS_ENOUGH:
+        state = "warn" if apart_seconds <= CLOCK_SECONDS_MAX else "fail"
+    return Finding(
+        "clock", state, shown, "" if state == "ok" else "Set both by the same time servers (NTP)."
     )
 
 
@@ -199,12 +214,14 @@ def _connectors(named: tuple[str, ...]) -> Finding:
     )
 
 
-def _schema(found: int) -> Finding:
-    shown = f"Schema version {found}, wanted is {SCHEMA_VERSION}"
-    if found > SCHEMA_VERSION:
-        return Finding("database.schema", "fail", shown, "Update paybatch.")
-    if found < SCHEMA_VERSION:
+def _schema(found: Schema) -> Finding:
+    shown = f"Schema version {found.version}, this program knows {SCHEMA_VERSION}"
+    if found.version < SCHEMA_VERSION:
         return Finding("database.schema", "warn", shown, "Run `paybatch migrate`.")
+    if schema_fault(found) is not None:
+        return Finding("database.schema", "fail", shown, "Update paybatch.")
+    if found.version > SCHEMA_VERSION:
+        shown += " and can use it"
     return Finding("database.schema", "ok", shown)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from threading import Event
 
 from paybatch.domain.lifecycle import BatchState
+from paybatch.flow.schema import SCHEMA_VERSION, SchemaBehindError, schema_fault
 from paybatch.flow.traffic import Traffic
 from paybatch.settings import Settings
 from paybatch.store import batches, directory, embedded
@@ -14,14 +15,8 @@ from paybatch.store.database import Database
 from paybatch.store.keys import Keys
 from paybatch.store.public_ids import PublicIds
 
-SCHEMA_VERSION = 1
-
 Migrate = Callable[[str], None]
 Progress = Callable[[str], None]
-
-
-class SchemaBehindError(Exception):
-    """The database's schema is of another version than this program."""
 
 
 class OtherInstallationError(Exception):
@@ -74,7 +69,7 @@ def open_engine(
     ``migrate`` is called with the address when the schema is behind; without it that is an error.
 
     Raises:
-        SchemaBehindError: The schema is behind and there is no ``migrate``, or it is ahead.
+        SchemaBehindError: The schema is behind and there is no ``migrate``, or too new.
         OtherInstallationError: Keys or blobs are not those of this database.
     """
     url = database_url(settings, progress)
@@ -103,17 +98,27 @@ def open_engine(
 
 def _check_schema(database: Database, url: str, migrate: Migrate | None) -> None:
     with database.transaction() as connection:
-        version = directory.schema_version(connection)
-    if version < SCHEMA_VERSION and migrate is not None:
+        found = directory.find_schema(connection)
+    if found.version < SCHEMA_VERSION and migrate is not None:
         with database.transaction() as connection:
             directory.lock_schema(connection)  # two processes at once: the second finds it done
-            if directory.schema_version(connection) < SCHEMA_VERSION:
+            if directory.find_schema(connection).version < SCHEMA_VERSION:
                 migrate(url)
-    elif version != SCHEMA_VERSION:
-        raise SchemaBehindError(
-            f"The database's schema is version {version}, this program wants {SCHEMA_VERSION}. "
-            + ("Run `paybatch migrate`." if version < SCHEMA_VERSION else "Update paybatch.")
-        )
+    elif (fault := schema_fault(found)) is not None:
+        database.close()
+        raise SchemaBehindError(fault)
+
+
+def check_schema(engine: Engine) -> None:
+    """See that the schema is still one that this program can use: others may have changed it.
+
+    Raises:
+        SchemaBehindError: It is not.
+    """
+    with engine.database.transaction() as connection:
+        fault = schema_fault(directory.find_schema(connection))
+    if fault is not None:
+        raise SchemaBehindError(fault)
 
 
 def bring_up(settings: Settings, migrate: Migrate, progress: Progress | None = None) -> int:
@@ -123,7 +128,7 @@ def bring_up(settings: Settings, migrate: Migrate, progress: Progress | None = N
         with database.transaction() as connection:
             directory.lock_schema(connection)
             migrate(database.url)
-            return directory.schema_version(connection)
+            return directory.find_schema(connection).version
     finally:
         database.close()
 

@@ -21,9 +21,26 @@ def _deferring() -> procrastinate.App:
     return procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
-def defer_work(connection: Connection[Row], batch_id: int, at: datetime | None = None) -> None:
-    """Say that a batch has work, now or from a time on, in the caller's transaction."""
+def defer_work(
+    connection: Connection[Row],
+    batch_id: int,
+    at: datetime | None = None,
+    *,
+    once: str | None = None,
+) -> None:
+    """Say that a batch has work, now or from a time on, in the caller's transaction.
+
+    Raises:
+        procrastinate.exceptions.AlreadyEnqueued: There is a job of the name ``once`` already; the
+            transaction is broken then.
+    """
     job = _deferring().configure_task(
-        WORK, queue=QUEUE, allow_unknown=True, lock=None, schedule_at=at, connection=connection
+        WORK,
+        queue=QUEUE,
+        allow_unknown=True,
+        lock=None,
+        queueing_lock=once,
+        schedule_at=at,
+        connection=connection,
     )
     job.defer(batch_id=batch_id)

@@ -82,6 +82,11 @@ class Place:
         )
 
     @cached_property
+    def gates_by_name(self) -> dict[tuple[int, str], int]:
+        """The ids of the gates, by merchant and name."""
+        return {(gate.merchant_id, gate.name): gate.id for gate in self.gates}
+
+    @cached_property
     def default_gates(self) -> dict[int, int]:
         """Each merchant's default gate; the batch's own gate for the batch's merchant."""
         found = {gate.merchant_id: gate.id for gate in self.gates if gate.is_default}

@@ -3,12 +3,25 @@
 import threading
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+RECENT_SECONDS = 5.0  # so far back is seen how many calls were refused, and how fast they went
+BRIEF_SECONDS = 0.5  # of less than this no rate is told
 CLEAR_SECONDS = 1.0  # so long nobody asks again whether something is in the way
 BOUNDS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True)
+class Came:
+    """Replies that came together: when their calls left, how many were taken and refused."""
+
+    at: datetime
+    began_at: datetime
+    taken: int
+    refused: int
 
 
 @dataclass
@@ -20,6 +33,7 @@ class Seen:
     seconds: float = 0.0
     in_a_row: int = 0
     clear_until: float = 0.0
+    recent: deque[Came] = field(default_factory=deque)
 
 
 class Traffic:
@@ -40,6 +54,28 @@ class Traffic:
             seen.ended.update(ended)
             seen.within[bisect_left(BOUNDS_SECONDS, seconds)] += calls
             seen.seconds += seconds * calls
+
+    def come(self, gate_id: int, came: Came) -> None:
+        """Note replies, and forget those of long ago."""
+        long_ago = came.at - timedelta(seconds=RECENT_SECONDS)
+        with self._lock:
+            recent = self._of(gate_id).recent
+            recent.append(came)
+            while recent[0].at < long_ago:
+                recent.popleft()
+
+    def of_late(
+        self, gate_id: int, now: datetime, since: datetime | None
+    ) -> tuple[int, int, float]:
+        """Give how many calls that left ``since`` then were taken and refused, and how fast."""
+        long_ago = now - timedelta(seconds=RECENT_SECONDS)
+        with self._lock:
+            known = list(self._of(gate_id).recent)
+        found = [each for each in known if since is None or each.began_at >= since]
+        began = max(min((each.began_at for each in found), default=now), long_ago)
+        seconds = max((now - began).total_seconds(), BRIEF_SECONDS)
+        taken = sum(each.taken for each in found)
+        return taken, sum(each.refused for each in found), taken / seconds
 
     def failed(self, gate_id: int, count: int, *, after_success: bool) -> int:
         """Add failures to those in a row, or begin a new row; give how many there are."""

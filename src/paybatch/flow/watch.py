@@ -13,11 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from paybatch.flow.engine import SCHEMA_VERSION, Engine
+from paybatch.flow.engine import Engine
 from paybatch.flow.metrics import Metrics
+from paybatch.flow.schema import schema_fault
 from paybatch.store import directory
 from paybatch.store.database import DatabaseBusyError, DatabaseGoneError
 
+READY_SECONDS = 3.0  # who asks waits only so long
 _TEXT = "text/plain; charset=utf-8"
 Page = tuple[HTTPStatus, str, bytes]
 
@@ -40,10 +42,10 @@ def page(engine: Engine, registry: CollectorRegistry, path: str) -> Page:
 def _ready(engine: Engine) -> Page:
     if engine.stopping.is_set():
         return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"stopping\n"
-    with engine.database.transaction() as connection:
-        version = directory.schema_version(connection)
-    if version != SCHEMA_VERSION:
-        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"the schema is of another version\n"
+    with engine.database.transaction(READY_SECONDS) as connection:
+        fault = schema_fault(directory.find_schema(connection))
+    if fault is not None:
+        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{fault}\n".encode()
     return HTTPStatus.OK, _TEXT, b"ready\n"
 
 

@@ -8,8 +8,8 @@ transaction ends with their attempts, and the worker has the chunk until their r
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from threading import Event
+from dataclasses import dataclass, field, replace
+from threading import Event, get_ident
 
 import polars as pl
 import structlog
@@ -42,47 +42,74 @@ HOLDER_BITS = 62
 FLIGHTS = 2  # for each thread: while one waits for its last replies the other sends
 
 
-def work(engine: Engine, batch: Batch, place: Place, advance: Advance) -> None:
-    """Work a running batch until no chunk of it is ready; ``advance`` is told the rows done."""
+@dataclass
+class _Crew:
+    """The threads that work a batch in this process.
+
+    Attributes:
+        waits: They wait for chunks that other processes have, too.
+        stopped: They end after their chunk.
+        busy: Those that have a chunk.
+        took: One of them had a chunk.
+    """
+
+    waits: bool
+    stopped: Event = field(default_factory=Event)
+    busy: set[int] = field(default_factory=set)
+    took: bool = False
+
+
+def work(
+    engine: Engine, batch: Batch, place: Place, advance: Advance, *, waits: bool = True
+) -> bool:
+    """Work a running batch until no chunk of it is ready; ``advance`` is told the rows done.
+
+    ``waits`` false leaves what other processes have to them. Tells whether there was a chunk.
+    """
     key = None
     if batch.wrapped_key is not None:
         key = engine.keys.unwrap(batch.wrapped_key, receive.blob_name(batch.id))
     holder = secrets.randbits(HOLDER_BITS)
     shared = Work(engine=engine, batch=batch, place=place, key=key, holder=holder)
     threads = engine.settings.threads * (FLIGHTS if place.has_outside else 1)
-    stopped = Event()
+    crew = _Crew(waits)
     with engine.database.session() as session, ThreadPoolExecutor(threads) as pool:
         chunks.hold_as_worker(session, holder)
         try:
-            for each in [
-                pool.submit(_work_chunks, shared, advance, stopped) for _ in range(threads)
-            ]:
+            for each in [pool.submit(_work_chunks, shared, advance, crew) for _ in range(threads)]:
                 each.result()
         finally:
-            stopped.set()  # one failed, or a person interrupts: the others end after their chunk
+            crew.stopped.set()  # one failed, or a person interrupts: the others end after theirs
             pool.shutdown()
             chunks.leave_as_worker(session, holder)
+    return crew.took
 
 
-def _work_chunks(work: Work, advance: Advance, stopped: Event) -> None:
+def _work_chunks(work: Work, advance: Advance, crew: _Crew) -> None:
     name = work.engine.public_ids.encode_one(work.batch.id, "bat", Shape.NATIVE)
     try:
         with structlog.contextvars.bound_contextvars(batch=name):
-            _take_chunks(work, advance, stopped)
+            _take_chunks(work, advance, crew)
     except BaseException:
-        stopped.set()  # the others do not wait for what this one had
+        crew.stopped.set()  # the others do not wait for what this one had
         raise
+    finally:
+        crew.busy.discard(get_ident())
 
 
-def _take_chunks(work: Work, advance: Advance, stopped: Event) -> None:
-    while not stopped.is_set() and not work.engine.stopping.is_set():
+def _take_chunks(work: Work, advance: Advance, crew: _Crew) -> None:
+    while not crew.stopped.is_set() and not work.engine.stopping.is_set():
         if _must_stop(work):
             move(work.engine, work.batch.id, BatchState.CANCELLING)
             return
+        crew.busy.add(get_ident())
         rows = work_chunk(work)
         if rows is not None:
+            crew.took = True
             advance(rows)
-        elif _waits(work):
+            continue
+        crew.busy.discard(get_ident())
+        if (crew.waits or crew.busy) and _waits(work):
             time.sleep(PHASE_SECONDS)  # another worker has the last chunk of a phase
         else:
             return

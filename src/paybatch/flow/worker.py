@@ -10,39 +10,61 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 import polars as pl
 import procrastinate
 import structlog
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
+from paybatch.domain.lifecycle import BatchState
 from paybatch.domain.masking import mask_text
 from paybatch.flow import batch as batches
 from paybatch.flow import clock, recurring, sweep
-from paybatch.flow.engine import Engine, load_batch
+from paybatch.flow.engine import Engine, check_schema, load_batch
 from paybatch.flow.jobs import QUEUE, WORK, defer_work
+from paybatch.flow.schema import SchemaBehindError
 from paybatch.flow.sending.close_day import carry_on_all
 from paybatch.flow.sending.recover import recover
 from paybatch.store import batches as stored
 from paybatch.store import ledger, operations
-from paybatch.store.database import DatabaseGoneError
+from paybatch.store.database import GONE, DatabaseGoneError
 from paybatch.store.public_ids import Shape
 
 EVERY_MINUTE = "* * * * *"
 EVERY_HOUR = "7 * * * *"
 STALLED_SECONDS = 120
-LOOK_SECONDS = 0.2
+LOOK_SECONDS, GONE_SECONDS = 0.2, 1.0
+LATER_SECONDS = 5
 _log = structlog.get_logger(__name__)
 
 
-def worker_app(engine: Engine) -> procrastinate.App:
+@dataclass
+class Ends:
+    """What a job met that no other job would do better with: the worker lets go of its queue."""
+
+    error: Exception | None = None
+
+    def watched(self, job: Callable[[], None]) -> None:
+        """Do a job, and keep such an error of it."""
+        try:
+            job()
+        except (DatabaseGoneError, SchemaBehindError) as error:
+            self.error = error
+            raise
+
+
+def worker_app(engine: Engine, ends: "Ends") -> procrastinate.App:
     """Give the app of a worker, with its tasks and its periodic work."""
-    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=engine.database.url))
+    database = engine.database
+    connector = procrastinate.PsycopgConnector(conninfo=database.url, kwargs=database.parts)
+    app = procrastinate.App(connector=connector)
 
     @app.task(name=WORK, queue=QUEUE)
     def work(batch_id: int) -> None:
-        take_on(engine, batch_id)
+        ends.watched(lambda: take_on(engine, batch_id))
 
     @app.periodic(cron=EVERY_MINUTE)
     @app.task(name="paybatch.sweep", queue=QUEUE, queueing_lock="sweep", pass_context=True)
@@ -53,7 +75,7 @@ def worker_app(engine: Engine) -> procrastinate.App:
     @app.periodic(cron=EVERY_MINUTE)
     @app.task(name="paybatch.left", queue=QUEUE, queueing_lock="left")
     def left(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        take_on_left(engine)
+        ends.watched(lambda: take_on_left(engine))
 
     @app.periodic(cron=EVERY_HOUR)
     @app.task(name="paybatch.lapsed", queue=QUEUE, queueing_lock="lapsed")
@@ -64,12 +86,21 @@ def worker_app(engine: Engine) -> procrastinate.App:
 
 
 def take_on(engine: Engine, batch_id: int) -> None:
-    """Take a batch on as far as it goes now; jobs of batches that others finished are no news."""
+    """Take a batch on as far as it goes now; jobs of batches that others finished are no news.
+
+    Rows that another worker has are left to it: there may be other batches to work. It is looked
+    after them a little later, as that worker may be gone by then.
+    """
     before = load_batch(engine, batch_id).state
-    done = batches.go_on(engine, batch_id)
+    batches.go_on(engine, batch_id, waits=False)
+    done = load_batch(engine, batch_id)
     if engine.stopping.is_set() and done.finished_at is None:
         with engine.database.transaction() as connection:
             defer_work(connection, batch_id)  # another worker goes on at once
+    elif done.state == BatchState.RUNNING:
+        with suppress(AlreadyEnqueued), engine.database.transaction() as connection:
+            later = engine.clock() + timedelta(seconds=LATER_SECONDS)
+            defer_work(connection, batch_id, later, once=f"later {batch_id}")
     if done.state != before:
         _log.info("batch", batch=_name(engine, batch_id), state=done.state)
 
@@ -84,7 +115,9 @@ def take_on_left(engine: Engine) -> None:
 
     Raises:
         DatabaseGoneError: The database does not answer: no step would do better.
+        SchemaBehindError: Another version of paybatch has made the schema too new for this one.
     """
+    check_schema(engine)
     _try("secrets", lambda: _forget_old_secrets(engine))
     with engine.database.transaction() as connection:
         waiting = stored.unfinished(connection)
@@ -151,16 +184,35 @@ def _drop_old_texts(engine: Engine) -> None:
 def run_worker(engine: Engine, *, wait: bool = True, told: Callable[[str], None] = print) -> None:
     """Work until SIGTERM or Ctrl-C; what is under way is finished first.
 
-    ``wait`` false ends when no job is left.
+    A database that goes away is waited for. ``wait`` false ends when no job is left.
+
+    Raises:
+        DatabaseGoneError: The database does not answer, and ``wait`` is false.
+        SchemaBehindError: The schema has become too new for this program.
     """
     with _stopped_by_signals(engine):
+        told("Working. Ctrl-C or SIGTERM ends it when the work under way is done.")
+        while not _worked(engine, wait=wait):
+            engine.database.forget()
+            engine.stopping.wait(GONE_SECONDS)
+    if engine.stopping.is_set():
+        _log.info("stopped")
+
+
+def _worked(engine: Engine, *, wait: bool) -> bool:
+    """Work as long as the database is there; tell whether the worker is done."""
+    try:
         take_on_left(engine)
         if not engine.stopping.is_set():
             _on_time(engine, clock.lapsed_work)
-        told("Working. Ctrl-C or SIGTERM ends it when the work under way is done.")
-        asyncio.run(_take_jobs(engine, worker_app(engine), wait=wait))
-    if engine.stopping.is_set():
-        _log.info("stopped")
+            asyncio.run(_take_jobs(engine, Ends(), wait=wait))
+    except (DatabaseGoneError, ConnectorException, *GONE) as error:
+        if not wait:
+            raise
+        said = mask_text(str(error).partition("\n")[0])
+        _log.warning("database away", said=said)
+        return engine.stopping.is_set()
+    return engine.stopping.is_set() or not wait
 
 
 @contextmanager
@@ -182,8 +234,14 @@ def _stopped_by_signals(engine: Engine) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-async def _take_jobs(engine: Engine, app: procrastinate.App, *, wait: bool) -> None:
-    """Take jobs until none is left, or the engine stops: then the job under way is waited for."""
+async def _take_jobs(engine: Engine, ends: Ends, *, wait: bool) -> None:
+    """Take jobs until none is left, or the engine stops: then the job under way is waited for.
+
+    Raises:
+        DatabaseGoneError, ConnectorException or one of ``GONE``: The database went away.
+        SchemaBehindError: Its schema has become too new.
+    """
+    app = worker_app(engine, ends)
     async with app.open_async():
         running = asyncio.create_task(
             app.run_worker_async(
@@ -196,9 +254,12 @@ async def _take_jobs(engine: Engine, app: procrastinate.App, *, wait: bool) -> N
         )
         while not running.done():
             await asyncio.wait({running}, timeout=LOOK_SECONDS)
-            if engine.stopping.is_set() and not running.done():
+            is_over = engine.stopping.is_set() or ends.error is not None
+            if is_over and not running.done():
                 running.cancel()  # it takes no more jobs, and waits for those under way
                 with suppress(asyncio.CancelledError):
                     await running
+        if ends.error is not None:
+            raise ends.error
         if not running.cancelled():
             running.result()

@@ -7,14 +7,15 @@ COPY attempt (
 
 -- name: mark_unknown
 -- No clear answer came to these tries: they are asked about from a time on.
-UPDATE attempt AS a SET state = 'unknown', next_look_at = %(next_look_at)s
+UPDATE attempt AS a SET state = 'unknown', next_look_at = %(next_look_at)s, sent_at = %(sent_at)s
 FROM unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
 WHERE a.merchant_id = w.merchant_id AND a.operation_id = w.id AND a.state = 'sending'
 RETURNING a.operation_id;
 
 -- name: abandon_chunk
 -- What a worker that is gone had under way in a chunk is unknown: its tries without an outcome.
-UPDATE attempt AS a SET state = 'unknown', next_look_at = %(next_look_at)s
+UPDATE attempt AS a SET
+    state = 'unknown', next_look_at = %(next_look_at)s, sent_at = %(next_look_at)s
 FROM operation AS o
 WHERE
     a.merchant_id = o.merchant_id AND a.operation_id = o.id
@@ -68,7 +69,8 @@ WHERE
     a.merchant_id = w.merchant_id AND a.operation_id = w.operation_id AND a.number = w.number
 RETURNING
     a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
-    a.amount_minor, a.payment_id, a.looks, w.state, a.created_at;
+    a.amount_minor, a.payment_id, a.looks, w.state, a.created_at,
+    a.sent_at;
 
 -- name: take_of_payments
 -- Takes what is unknown of these payments, to be asked about now; nobody else does so until a time.
@@ -91,7 +93,8 @@ WHERE
     a.merchant_id = w.merchant_id AND a.operation_id = w.operation_id AND a.number = w.number
 RETURNING
     a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
-    a.amount_minor, a.payment_id, a.looks, w.state, a.created_at;
+    a.amount_minor, a.payment_id, a.looks, w.state, a.created_at,
+    a.sent_at;
 
 -- name: standing
 -- How tries stand: how their operation ended, or what it waits for.
@@ -115,7 +118,7 @@ WHERE d.state IN ('unknown', 'person');
 -- The known tries that made these payments.
 SELECT
     a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
-    a.amount_minor, a.payment_id, a.looks, a.state, a.created_at
+    a.amount_minor, a.payment_id, a.looks, a.state, a.created_at, a.sent_at
 FROM attempt AS a
 INNER JOIN
     unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS p (merchant_id, id)
@@ -137,11 +140,13 @@ WHERE
     AND (asked_until IS NULL OR asked_until <= %(now)s);
 
 -- name: set_next_look
--- When a try is asked about again; a null time = a person must decide.
+-- When a try is asked about again; a null time = a person must decide. sent_at is null if it was
+-- not sent again.
 UPDATE attempt SET
     state = CASE WHEN %(next_look_at)s::timestamptz IS NULL THEN 'person' ELSE 'unknown' END,
     next_look_at = %(next_look_at)s,
-    asked_until = NULL
+    asked_until = NULL,
+    sent_at = coalesce(%(sent_at)s, sent_at)
 WHERE
     merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s
     AND looks = %(looks)s AND state = 'unknown';
@@ -230,7 +235,7 @@ LIMIT %(limit)s;
 -- One try with where it stands, whoever asks about it.
 SELECT
     merchant_id, operation_id, batch_id, chunk_number, gate_id, key, act, amount_minor, payment_id,
-    looks, state, created_at
+    looks, state, created_at, sent_at
 FROM attempt
 WHERE merchant_id = ANY(%(merchant_ids)s) AND operation_id = %(operation_id)s;
 
@@ -244,4 +249,4 @@ WHERE
     AND (asked_until IS NULL OR asked_until <= %(now)s)
 RETURNING
     merchant_id, operation_id, batch_id, chunk_number, gate_id, key, act, amount_minor, payment_id,
-    looks, 'unknown', created_at;
+    looks, 'unknown', created_at, sent_at;

@@ -31,6 +31,7 @@ TAKEN = {
     "looks": pl.Int16(),
     "was": pl.String(),
     "created_at": pl.Datetime("us", "UTC"),
+    "sent_at": pl.Datetime("us", "UTC"),
 }
 IN_DOUBT = {"merchant_id": pl.Int32(), "operation_id": pl.Int64(), "payment_id": pl.Int64()}
 
@@ -49,13 +50,13 @@ def _listed(keys: pl.DataFrame) -> dict[str, list[int]]:
 
 
 def mark_unknown(
-    connection: Connection[Row], keys: pl.DataFrame, next_look_at: datetime
+    connection: Connection[Row], keys: pl.DataFrame, now: datetime, next_look_at: datetime
 ) -> list[int]:
-    """Note that no clear answer came to operations (``merchant_id, id``).
+    """Note that no clear answer came to operations (``merchant_id, id``): not sent after now.
 
     Gives those that were still under way: the others were looked up, or decided, meanwhile.
     """
-    parameters = {**_listed(keys), "next_look_at": next_look_at}
+    parameters = {**_listed(keys), "next_look_at": next_look_at, "sent_at": now}
     return [int(row[0]) for row in connection.execute(_SQL["mark_unknown"], parameters).fetchall()]
 
 
@@ -198,11 +199,19 @@ def hasten(
 
 
 def set_next_look(
-    connection: Connection[Row], taken: dict[str, Any], next_look_at: datetime | None
+    connection: Connection[Row],
+    taken: dict[str, Any],
+    next_look_at: datetime | None,
+    *,
+    sent_at: datetime | None = None,
 ) -> None:
-    """Say when an attempt (a row of ``TAKEN``) is asked about again; None = a person decides."""
+    """Say when an attempt (a row of ``TAKEN``) is asked about again; None = a person decides.
+
+    ``sent_at`` is when it was sent again, if it was.
+    """
     names = ("merchant_id", "operation_id", "looks")
-    parameters = {**{name: taken[name] for name in names}, "next_look_at": next_look_at}
+    parameters = {name: taken[name] for name in names}
+    parameters |= {"next_look_at": next_look_at, "sent_at": sent_at}
     connection.execute(_SQL["set_next_look"], parameters)
 
 

@@ -32,7 +32,8 @@ FROM (
 ) AS w
 WHERE
     a.merchant_id = w.merchant_id AND a.operation_id = w.operation_id AND a.number = w.number
-RETURNING a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.looks, a.created_at;
+RETURNING
+    a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.looks, a.created_at, a.sent_at;
 
 -- name: hold_closing
 -- Where a close stands, locked; nothing when it is over, or when somebody else took it meanwhile.

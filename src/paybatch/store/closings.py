@@ -31,6 +31,7 @@ class Taken:
     chunk_number: int | None
     looks: int
     created_at: datetime
+    sent_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

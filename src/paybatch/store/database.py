@@ -3,7 +3,7 @@
 import csv
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 __all__ = [
+    "GONE",
     "Connection",  # psycopg's own: other layers name it in signatures and take it from here
     "ConstraintError",
     "Database",
@@ -25,6 +26,7 @@ __all__ = [
     "copy_in",
     "copy_out",
     "parts_of_url",
+    "run_each",
     "why_no_answer",
 ]
 
@@ -35,6 +37,26 @@ POOL_CONNECTIONS_MAX = 40
 FEW_ROWS = 64
 CONNECT_TIMEOUT_SECONDS = 15
 ANSWER_SECONDS_MAX = 5
+# A host that is cut off says nothing: each side looks whether the other is there, so that a worker
+# does not wait for ever, and the server ends its transactions and lets go of its locks. A worker
+# that stands still is there; the last of these ends a transaction that it had begun.
+LOOKS = {
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+OPTIONS = (
+    "-c timezone=UTC -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 "
+    "-c tcp_keepalives_count=3 -c tcp_user_timeout=30000 "
+    "-c idle_in_transaction_session_timeout=300000"
+)
+# What the driver raises when the server does not answer.
+GONE = (
+    psycopg.OperationalError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    PoolTimeout,
+)
 # The server answers, and has rolled the transaction back.
 _GIVEN_UP = (
     psycopg.errors.DeadlockDetected,
@@ -87,32 +109,39 @@ def why_no_answer(url: str) -> str | None:
 
 
 class Database:
-    """A pool of connections to one PostgreSQL database."""
+    """A pool of connections to one PostgreSQL database; ``url`` and ``parts`` lead to it."""
 
     def __init__(self, url: str) -> None:
-        parts_of_url(url)  # a wrong address is said at once, not tried again and again
+        parts = parts_of_url(url)  # a wrong address is said at once, not tried again and again
         self.url = url
+        usual = {"application_name": "paybatch", **LOOKS}
+        options = f"{OPTIONS} {parts.get('options', '')}".strip()
+        # What the address says holds.
+        self.parts = {name: parts.get(name, value) for name, value in usual.items()}
+        self.parts["options"] = options
         self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
             url,
             min_size=0,
             max_size=POOL_CONNECTIONS_MAX,
             timeout=CONNECT_TIMEOUT_SECONDS,
-            kwargs={"options": "-c timezone=UTC", "application_name": "paybatch"},
+            kwargs=self.parts,
             check=None,
             open=True,
             reconnect_timeout=1,
         )
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection[Row]]:
+    def transaction(self, wait_seconds: float | None = None) -> Iterator[Connection[Row]]:
         """Run a block in one transaction; committed at its end, rolled back when it raises.
+
+        ``wait_seconds``: how long a connection is waited for, where that is less than usual.
 
         Raises:
             DatabaseGoneError: The server does not answer, is out of disk, or broke off.
             DatabaseBusyError: It gave the transaction up: a deadlock, a lock or time limit.
             ConstraintError: A named rule of the database refused a write.
         """
-        with self._told(), self._pool.connection() as connection:
+        with self._told(), self._pool.connection(wait_seconds) as connection:
             yield connection
 
     @contextmanager
@@ -153,7 +182,7 @@ class Database:
                 f"The database gave this step up ({reason}): others were in its way. "
                 "Nothing of the step was done; the same again may go through."
             ) from error
-        except (psycopg.OperationalError, PoolTimeout) as error:
+        except GONE as error:
             said = why_no_answer(self.url) if isinstance(error, PoolTimeout) else None
             reason = said or str(error).strip().splitlines()[0]
             raise DatabaseGoneError(
@@ -176,9 +205,25 @@ class Database:
                 connection.rollback()
                 connection.isolation_level = None  # the connection goes back to the pool
 
+    def forget(self) -> None:
+        """Let go of connections that wait in the pool: the server that they led to went away."""
+        self._pool.drain()
+
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+
+
+def run_each(
+    connection: Connection[Row], statement: LiteralString, rows: Iterable[Parameters]
+) -> None:
+    """Run a statement for each of a few rows, one after the other.
+
+    The driver's own way for many (a pipeline) ends with a message behind which PostgreSQL 16 to 18
+    forget to watch for a transaction that stands still, until the next statement.
+    """
+    for row in rows:
+        connection.execute(statement, row)
 
 
 def copy_in(connection: Connection[Row], statement: LiteralString, frame: pl.DataFrame) -> None:

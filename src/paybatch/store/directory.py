@@ -30,6 +30,14 @@ WALLET = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema of a database: its version, and since which version programs can use it."""
+
+    version: int
+    readable_from: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """A merchant's account at a processor."""
@@ -57,13 +65,13 @@ def _rows(
         return cursor.execute(_SQL[name], parameters).fetchall()
 
 
-def schema_version(connection: Connection[Row]) -> int:
-    """Give the version of the engine's tables; 0 when there are none."""
+def find_schema(connection: Connection[Row]) -> Schema:
+    """Say which schema the engine's tables are; version 0 when there are none."""
     row = connection.execute(_SQL["has_schema"]).fetchone()
     if not (row and row[0]):
-        return 0
-    found = connection.execute(_SQL["installation"]).fetchone()
-    return int(found[0]) if found else 0
+        return Schema(0, 0)
+    found = connection.execute(_SQL["schema"]).fetchone()
+    return Schema(int(found[0]), int(found[1])) if found else Schema(0, 0)
 
 
 def lock_schema(connection: Connection[Row]) -> None:

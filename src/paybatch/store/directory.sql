@@ -1,6 +1,6 @@
--- name: installation
--- Which schema this is, and what belongs to it.
-SELECT schema_version, key_set_id, blob_store_id FROM installation;
+-- name: schema
+-- Which schema this is, and since which version programs can use it.
+SELECT schema_version, readable_from FROM installation;
 
 -- name: bind_installation
 -- Binds the database to its key set and blob store, once.

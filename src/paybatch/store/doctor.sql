@@ -10,6 +10,10 @@ SELECT key_set_id, blob_store_id FROM installation;
 -- The bytes of this database.
 SELECT pg_database_size(current_database());
 
+-- name: clock
+-- What time the server has.
+SELECT clock_timestamp();
+
 -- name: connectors
 -- The connectors that gates name.
 SELECT DISTINCT connector FROM gate ORDER BY connector;

@@ -8,7 +8,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from paybatch.domain.ledger import Account
-from paybatch.store.database import Row, copy_in
+from paybatch.store.database import Row, copy_in, run_each
 from paybatch.store.statements import statements
 
 _SQL = statements("ledger")
@@ -58,7 +58,8 @@ def insert_deltas(
 
     ``deltas``: (merchant, account) -> debits, credits (minor units), number of transfers.
     """
-    connection.cursor().executemany(
+    run_each(
+        connection,
         _SQL["insert_delta"],
         [
             {

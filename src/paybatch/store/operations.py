@@ -8,7 +8,7 @@ import polars as pl
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from paybatch.store.database import Row, copy_in, copy_out
+from paybatch.store.database import Row, copy_in, copy_out, run_each
 from paybatch.store.statements import statements
 
 LINE_BITS = 30
@@ -217,7 +217,7 @@ def first_refusals(
 def insert_tallies(connection: Connection[Row], batch_id: int, tallies: pl.DataFrame) -> None:
     """Append counts: ``kind, state, reason, currency, row_count, requested, approved_minor``."""
     rows = [{"batch_id": batch_id, **row} for row in tallies.iter_rows(named=True)]
-    connection.cursor().executemany(_SQL["insert_tally"], rows)
+    run_each(connection, _SQL["insert_tally"], rows)
 
 
 def tallies(connection: Connection[Row], batch_id: int) -> list[dict[str, Any]]:

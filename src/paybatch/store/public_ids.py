@@ -57,6 +57,8 @@ class PublicIds:
 
     def encode(self, ids: pl.Series, noun: str, shape: Shape) -> pl.Series:
         """Write ids (Int64 -> String) of a noun such as ``pay``; null stays null."""
+        if ids.null_count() == len(ids):
+            return ids.cast(pl.String)
         whole = ids.fill_null(0) if ids.null_count() else ids
         return _column(self._written(whole.to_numpy().view(WORD), noun, shape), ids)
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import polars as pl
 
-from paybatch.domain.few import nulls
+from paybatch.domain.few import is_among, nulls, where
 from paybatch.flow import phases
 from paybatch.flow.calls.outgoing import BegunClose, Outgoing, answers_of, kept, unknown
 from paybatch.flow.calls.waiting import Answer, PaymentKey
@@ -16,7 +16,7 @@ from paybatch.flow.place import Place, refreshed
 from paybatch.flow.sending.awaited import awaited_of
 from paybatch.flow.working import details, filters, gates
 from paybatch.flow.working.changes import KEY
-from paybatch.flow.working.claim import Book, acts_on_payment
+from paybatch.flow.working.claim import Book, actors_of
 from paybatch.flow.working.closing_gates import come_again
 from paybatch.flow.working.enrolling import wallets_of
 from paybatch.flow.working.rounds import as_refused, in_rounds, locked
@@ -82,7 +82,7 @@ class Group:
             answers |= {
                 call["id"][0]: unknown(self.engine, call) for call in awaited.iter_slices(1)
             }
-        closes = acts.filter(pl.col("kind").is_in(phases.alone()))["id"]
+        closes = where(acts, is_among(acts["kind"], phases.alone()))["id"]
         begun = {each: BegunClose(each) for each in closes if each not in answers}
         found: dict[int, Told] = {**answers, **out, **held, **begun}
         return [found[each] for each in self.rows["id"]]
@@ -149,7 +149,9 @@ def _behind_others(acts: pl.DataFrame) -> dict[int, PaymentKey]:
 
     What they may do is known when that one was sent, and what it may take is reserved.
     """
-    named = acts.filter(acts_on_payment() & pl.col("payment_id").is_not_null())
+    if acts.height <= 1:
+        return {}
+    named = actors_of(acts).drop_nulls("payment_id")
     behind = named.filter(~pl.struct(KEY).is_first_distinct())
     return {each: (merchant, payment) for each, merchant, payment in behind[["id", *KEY]].rows()}
 
@@ -163,7 +165,7 @@ def _locked(
     """
     if waits or not acts["payment_id"].count():
         return locked(connection, acts), {}
-    named = acts.filter(acts_on_payment() & pl.col("payment_id").is_not_null())
+    named = actors_of(acts).drop_nulls("payment_id")
     keys = named.select_seq(KEY).unique().sort(KEY)
     taken, held = payments.lock_free_payments(connection, keys)
     subjects = {each: (merchant, payment) for each, merchant, payment in named[["id", *KEY]].rows()}

@@ -11,7 +11,7 @@ import polars as pl
 import structlog
 
 from paybatch.domain.connector import Result
-from paybatch.domain.few import joined
+from paybatch.domain.few import is_among, joined, where, without
 from paybatch.flow.calls.waiting import Answer
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
@@ -77,7 +77,7 @@ def kept(
     keep(connection, place, calls, chunk_number=None, now=now, until=until)
     keep_details(connection, place, calls, now)
     return {
-        call["id"][0]: Outgoing(place, call.drop("result"), now)
+        call["id"][0]: Outgoing(place, without(call, "result"), now)
         for call in calls.iter_slices(1)
         if call["result"][0] == Result.SENDING.value
     }
@@ -105,16 +105,17 @@ def landed(engine: Engine, connection: Connection[Row], come: list[Come]) -> lis
 
     A call whose time was over is the look-up's by now: it is answered as unknown.
     """
-    calls = pl.concat([each.outgoing.call for each in come], how="diagonal_relaxed")
+    sent = [each.outgoing.call for each in come]
+    calls = pl.concat(sent, how="diagonal_relaxed") if len(sent) > 1 else sent[0]
     replies = joined([each.reply for each in come])
     known, lost = parted(calls, replies)
     answers: dict[int, Answer] = {}
     if not known.is_empty():
-        done = calls.join(lost, on="id", how="anti", maintain_order="left")
+        done = where(calls, is_among(calls["id"], known["operation"]))
         keys = done.select_seq("merchant_id", "id", looks=pl.lit(0, pl.Int16))
         ours = list(attempts.close_attempts(connection, keys))
-        done = done.filter(pl.col("id").is_in(ours))
-        known = known.filter(pl.col("operation").is_in(ours))
+        done = where(done, is_among(done["id"], ours))
+        known = where(known, is_among(known["operation"], ours))
         if not done.is_empty():
             settled = land(engine, connection, come[0].outgoing.place, done, known)
             answers = answers_of(engine, [settled.outcomes])

@@ -13,7 +13,7 @@ from paybatch import registry
 from paybatch.domain import cards, fields, money
 from paybatch.domain.banks import IBAN_BRAND
 from paybatch.domain.columns import NEW_PAYMENT, RARE
-from paybatch.domain.few import chosen, distinct, nulls, without
+from paybatch.domain.few import FEW_ROWS, chosen, distinct, nulls, without
 from paybatch.domain.masking import mask_account, mask_number, masked_cells
 from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
@@ -159,6 +159,11 @@ def _placed(place: Place, frame: pl.DataFrame) -> pl.DataFrame:
     frame = frame.hstack([merchants, gates.alias("gate_id")])
     if frame["gate"].null_count() == frame.height:
         return frame
+    if frame.height <= FEW_ROWS:
+        rows = zip(merchants.to_list(), frame["gate"].to_list(), gates.to_list(), strict=True)
+        known = place.gates_by_name
+        found = [own if name is None else known.get((of, name)) for of, name, own in rows]
+        return without(frame, "gate_id").hstack([pl.Series("gate_id", found, dtype=pl.Int32)])
     joined = frame.join(
         place.gate_names,
         left_on=["merchant_id", "gate"],

@@ -11,13 +11,13 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.connector import REPLY_SCHEMA, Result
-from paybatch.domain.few import chosen, distinct, has_any, joined
+from paybatch.domain.few import chosen, distinct, has_any, nulls, without
 from paybatch.domain.kind import Kind
 from paybatch.domain.payment import RESERVED, open_hold
 from paybatch.flow.place import Place
 from paybatch.flow.working.changes import KEY
-from paybatch.flow.working.claim import acts_on_payment, makes_payment
-from paybatch.flow.working.settle import Settled, settle
+from paybatch.flow.working.claim import actors_of, makers_of, payments_of
+from paybatch.flow.working.settle import Settled, made_of
 from paybatch.store import attempts, operations, payments
 from paybatch.store.database import Connection, Row
 
@@ -65,17 +65,18 @@ def keep(
 
 def pending(place: Place, calls: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Give the payments that calls are to make, as they stand until their outcome is known."""
-    makers = calls.filter(makes_payment())
+    makers = makers_of(calls)
     if makers.is_empty():
         return makers
-    makers, states = makers.drop("result"), makers["result"]
-    told = {"operation": pl.col("id"), "result": pl.lit("declined")}
-    replies = makers.select_seq(
-        told.get(name, pl.lit(None, kind)).alias(name) for name, kind in REPLY_SCHEMA.items()
+    absent = [name for name in REPLY_SCHEMA if name not in makers.columns]
+    empty = [c for n in absent for c in nulls([n], REPLY_SCHEMA[n], makers.height)]
+    nothing = {"is_approved": pl.lit(value=False), "approved_minor": pl.lit(0, pl.Int64)}
+    rows = makers.hstack(empty).with_columns_seq(**nothing)
+    made = made_of(place, rows, frozenset(distinct(makers["act"])), now)
+    states = {Result.SENDING.value: "pending", Result.UNKNOWN.value: "unknown"}
+    return without(made, "state").hstack(
+        [chosen(made["result"], states, pl.String()).alias("state")]
     )
-    made = settle(place, makers, replies, now).made
-    state = pl.when(states == Result.UNKNOWN.value).then(pl.lit("unknown"))
-    return made.with_columns_seq(state=state.otherwise(pl.lit("pending")))
 
 
 def reserved(calls: pl.DataFrame) -> pl.DataFrame:
@@ -85,7 +86,9 @@ def reserved(calls: pl.DataFrame) -> pl.DataFrame:
     claimed alone, so nothing changes the hold meanwhile, and a mandate that is debited is marked
     whatever becomes of its state.
     """
-    acting = calls.filter(acts_on_payment())
+    acting = actors_of(calls)
+    if acting.is_empty():
+        return _NOTHING_RESERVED
     names = {name: _reserves(registry.kinds()[name]) for name in distinct(acting["act"])}
     column = chosen(acting["act"], {k: v for k, v in names.items() if v}, pl.String())
     rows = acting.select_seq(*KEY, amount=_amount(acting)).hstack([column.alias("column")])
@@ -93,6 +96,11 @@ def reserved(calls: pl.DataFrame) -> pl.DataFrame:
         pl.col("amount").filter(pl.col("column") == name).sum().alias(name) for name in RESERVED
     )
     return sums.filter(pl.any_horizontal(pl.col(name) != 0 for name in RESERVED)).sort(KEY)
+
+
+_NOTHING_RESERVED = pl.DataFrame(
+    schema={"merchant_id": pl.Int32, "payment_id": pl.Int64, **dict.fromkeys(RESERVED, pl.Int64)}
+)
 
 
 def _reserves(kind: Kind) -> str | None:
@@ -114,11 +122,11 @@ def _amount(calls: pl.DataFrame) -> pl.Expr:
 
 def released(calls: pl.DataFrame) -> pl.DataFrame:
     """Give what is reserved no more when the outcomes of calls are known."""
-    return reserved(calls).with_columns_seq(-pl.col(name) for name in RESERVED)
+    found = reserved(calls)
+    return found if found.is_empty() else found.with_columns_seq(-pl.col(RESERVED))
 
 
 def keys_of(calls: pl.DataFrame) -> pl.DataFrame:
     """Give the payments that calls act on and make, by ``KEY``, in the order of their keys."""
-    acted = calls.filter(acts_on_payment()).select_seq(KEY)
-    made = calls.filter(makes_payment()).select_seq("merchant_id", payment_id="id")
-    return joined([acted, made]).unique().sort(KEY)
+    found = payments_of(calls)
+    return found.sort(KEY) if found.height > 1 else found

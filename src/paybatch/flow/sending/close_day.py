@@ -117,15 +117,13 @@ def _carried_on(engine: Engine, taken: Taken) -> pl.DataFrame | None:
         refused = _tell(room)
         if refused is not None:
             return refused
-    since = engine.clock()
+    since = engine.clock() if is_new else None
     with engine.database.transaction() as connection:
         if closings.hold_closing(connection, taken) is None:
             return None
         calls = [each for each in closings.list_calls(connection, taken) if each.result is None]
-    replies = NO_REPLIES
-    if calls:
-        replies = _replies(room, calls, None if not is_new else since)
-    return _conclude(room, replies)
+    replies = _replies(room, calls, since, closing.drain_until) if calls else NO_REPLIES
+    return _conclude(room, replies, since)
 
 
 def _drain(room: Room, closing: Closing) -> None:
@@ -218,21 +216,22 @@ def _left_open(engine: Engine, found: Sequence[Mapping[str, Any]]) -> str:
     return f"not known yet, and left to the day in which it settles: {listed}"
 
 
-def _replies(room: Room, calls: Sequence[Call], since: datetime | None) -> pl.DataFrame:
+def _replies(
+    room: Room, calls: Sequence[Call], since: datetime | None, drain_until: datetime
+) -> pl.DataFrame:
     """Ask the processors; ``since`` is when it was known that the calls are ours to send.
 
-    Without it they may have been sent before, and are looked up like lost ones.
+    Without it they may have been sent before (after the drain), and are looked up like lost ones.
     """
     with room.engine.database.transaction() as connection:
         kind = room.row(connection)["kind"][0]
     table = _table(room, calls, kind)
     if since is None:
-        tries = pl.DataFrame(
-            {
-                "operation_id": table["operation"],
-                "looks": [room.taken.looks] * table.height,
-                "created_at": [room.taken.created_at] * table.height,
-            }
+        tries = table.select_seq(
+            operation_id="operation",
+            looks=pl.lit(room.taken.looks),
+            created_at=pl.lit(drain_until),
+            sent_at=pl.lit(room.taken.sent_at, pl.Datetime("us", "UTC")),
         )
         return asked_of(room.engine, room.place, tries, table)
     patience = SEND_PATIENCE_SECONDS
@@ -265,8 +264,8 @@ def _table(room: Room, calls: Sequence[Call], kind: str) -> pl.DataFrame:
     return table.with_columns_seq(pl.lit(None, kind).alias(name) for name, kind in absent.items())
 
 
-def _conclude(room: Room, replies: pl.DataFrame) -> pl.DataFrame | None:
-    """Keep the answers that came, and end the close when each call has one; give its outcome."""
+def _conclude(room: Room, replies: pl.DataFrame, since: datetime | None) -> pl.DataFrame | None:
+    """Keep answers to calls (sent ``since`` then), and end the close if all came; its outcome."""
     engine, taken = room.engine, room.taken
     with engine.database.transaction() as connection:
         closing = closings.hold_closing(connection, taken)
@@ -286,7 +285,9 @@ def _conclude(room: Room, replies: pl.DataFrame) -> pl.DataFrame | None:
             "gate_id": open_[0].gate_id,
             "looks": taken.looks,
         }
-        attempts.set_next_look(connection, row, next_look(room.place, row, engine.clock()))
+        now = engine.clock()
+        then, sent_at = next_look(room.place, row, now), now if since is not None else None
+        attempts.set_next_look(connection, row, then, sent_at=sent_at)
     return None
 
 

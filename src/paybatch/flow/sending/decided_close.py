@@ -12,7 +12,10 @@ from paybatch.store import closings
 from paybatch.store.closings import TOLD, Taken
 from paybatch.store.database import Connection, Row
 
-_NAMES = ("merchant_id", "operation_id", "batch_id", "chunk_number", "looks", "created_at")
+_NAMES = (
+    *("merchant_id", "operation_id", "batch_id", "chunk_number", "looks"),
+    *("created_at", "sent_at"),
+)
 
 
 def end_as_decided(

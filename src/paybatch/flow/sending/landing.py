@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch.domain.connector import Result
-from paybatch.domain.few import without
+from paybatch.domain.few import is_among, where, without
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.sending.awaited import FIRST_LOOK, keys_of, released
 from paybatch.flow.working.changes import KEY, STATE, added_up
-from paybatch.flow.working.claim import acts_on_payment, makes_payment
+from paybatch.flow.working.claim import actors_of, makers_of
 from paybatch.flow.working.settle import Settled, settle, store
 from paybatch.store import attempts, payments
 from paybatch.store.database import Connection, Row
@@ -20,10 +20,9 @@ from paybatch.store.payments import LOCKED
 
 def parted(calls: pl.DataFrame, replies: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Give the replies that are an outcome, and the calls whose effect is not known."""
-    is_known = pl.col("result") != Result.UNKNOWN.value
-    known = replies.filter(is_known)
-    lost = replies.filter(~is_known).select_seq(id="operation")
-    return known, calls.join(lost, on="id", how="semi", maintain_order="left")
+    is_lost = is_among(replies["result"], [Result.UNKNOWN.value])
+    lost = where(replies, is_lost)
+    return where(replies, ~is_lost), where(calls, is_among(calls["id"], lost["operation"]))
 
 
 def land(
@@ -39,7 +38,7 @@ def land(
     was reserved.
     """
     keys = keys_of(calls)
-    if not keys.is_empty():
+    if not keys.is_empty() and not _makes_one(calls):
         calls = _with_payments(calls, payments.lock_payments(connection, keys))
         payments.reserve(connection, released(calls))
     settled = settle(place, calls, replies, engine.clock())
@@ -50,9 +49,14 @@ def land(
     return settled
 
 
+def _makes_one(calls: pl.DataFrame) -> bool:
+    """Tell whether it is one call that makes a payment: nobody else's changes can meet its own."""
+    return calls.height == 1 and actors_of(calls).is_empty()
+
+
 def _with_payments(calls: pl.DataFrame, locked: pl.DataFrame) -> pl.DataFrame:
     """Put calls beside their payments as those stand now."""
-    if calls.filter(acts_on_payment()).is_empty():
+    if actors_of(calls).is_empty():
         return calls
     names = [name for name in LOCKED if name not in KEY]
     return without(calls, *names).join(locked, on=KEY, how="left", maintain_order="left")
@@ -70,15 +74,13 @@ def _as_changes(settled: Settled) -> Settled:
 def lose(connection: Connection[Row], calls: pl.DataFrame, now: datetime) -> None:
     """Note that nobody knows what became of calls: they are asked about soon."""
     keys = calls.select_seq("merchant_id", "id")
-    ours = attempts.mark_unknown(connection, keys, now + FIRST_LOOK)
+    ours = attempts.mark_unknown(connection, keys, now, now + FIRST_LOOK)
     doubt(connection, calls.filter(pl.col("id").is_in(ours)))
 
 
 def doubt(connection: Connection[Row], calls: pl.DataFrame) -> None:
     """Let the payments that calls were to make be unknown."""
-    made = calls.filter(makes_payment()).select_seq(
-        "merchant_id", payment_id="id", state=pl.lit("unknown")
-    )
+    made = makers_of(calls).select_seq("merchant_id", payment_id="id", state=pl.lit("unknown"))
     if not made.is_empty():
         payments.forget_changes(connection)
         payments.apply_changes(connection, added_up([made]))

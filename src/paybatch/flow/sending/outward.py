@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from paybatch.domain.few import distinct
+from paybatch.domain.connector import LOOK_UP
+from paybatch.domain.few import distinct, is_among, where, without
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.flow.sending.asking import asked
@@ -26,7 +27,7 @@ from paybatch.flow.sending.passing import (
     slow_down,
     watched,
 )
-from paybatch.flow.sending.recover import is_query
+from paybatch.flow.traffic import Came
 from paybatch.flow.working.sender import Sender
 from paybatch.store.breakers import Breaker
 
@@ -72,12 +73,12 @@ class Outward:
 
         Calls that were not taken have none. Never inside a transaction.
         """
-        queries = calls.filter(is_query())
-        if not queries.is_empty():
-            yield asked(self.engine, queries)
-            calls = calls.filter(~is_query())
+        is_query = is_among(calls["verb"], [LOOK_UP])
+        if is_query.any():
+            yield asked(self.engine, where(calls, is_query))
+            calls = where(calls, ~is_query)
         for gate_id in distinct(calls["gate_id"]):
-            yield from self._at_gate(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            yield from self._at_gate(gate_id, where(calls, is_among(calls["gate_id"], [gate_id])))
 
     def _at_gate(self, gate_id: int, rest: pl.DataFrame) -> Iterator[pl.DataFrame]:
         part_rows = max(2 * self.place.connector(gate_id).calls_in_flight, PART_ROWS_MIN)
@@ -101,11 +102,11 @@ class Outward:
                 break
             told, has_sent = _Told(), True
             yield from self._sent(gate_id, rest.head(turn.count), told)
-            rest = rest.filter(~pl.col("id").is_in(list(told.taken)))
+            rest = where(rest, ~is_among(rest["id"], told.taken))
             if self._is_shut(gate_id, turn, told):
                 break
-            tries = 0 if told.taken or told.is_busy else tries + 1
-            if tries and not self._tried(gate_id, tries, told):
+            tries = 0 if told.taken else tries + 1
+            if tries and not self._tried(gate_id, tries, told, until):
                 break
 
     def _may_leave(self, gate_id: int, *, has_sent: bool) -> bool:
@@ -138,24 +139,28 @@ class Outward:
 
     def _sent(self, gate_id: int, part: pl.DataFrame, told: "_Told") -> Iterator[pl.DataFrame]:
         """Send calls at once; give the replies of those that were taken."""
-        began = time.monotonic()
+        began, began_at, per_second = time.monotonic(), self.engine.clock(), 0.0
         refused = []
         for replies in Sender(self.engine, self.place).outward(part, self.since):
             seconds = time.monotonic() - began
             opened, has_good = watched(self.engine, self.place, gate_id, replies, seconds)
             told.opened, told.has_good = opened or told.opened, has_good or told.has_good
-            taken = replies.filter(is_taken(replies))
+            taken = where(replies, is_taken(replies))
             told.taken |= set(taken["operation"])
+            # Slow ones among them say nothing of how many it takes in a second.
+            per_second = max(per_second, len(told.taken) / max(seconds, BRIEF_SECONDS))
+            busy = int(is_too_busy(replies).sum())
+            came = Came(self.engine.clock(), began_at, taken.height, busy)
+            self.engine.traffic.come(gate_id, came)
             if taken.height < replies.height:
-                refused.append(replies.filter(~is_taken(replies)))
+                refused.append(where(replies, ~is_taken(replies)))
             if not taken.is_empty():
-                yield taken.drop("retry_after_seconds")
+                yield without(taken, "retry_after_seconds")
         if refused:
             told.refused = pl.concat(refused, how="diagonal")
             told.is_busy = bool(is_too_busy(told.refused).any())
             if told.is_busy:
-                seconds = max(time.monotonic() - began, BRIEF_SECONDS)
-                slow_down(self.engine, gate_id, told.refused, len(told.taken) / seconds)
+                slow_down(self.engine, gate_id, told.refused, began_at, per_second)
 
     def _is_shut(self, gate_id: int, turn: Pass, told: "_Told") -> bool:
         """See what the calls that went say of the breaker; tell whether it is open."""
@@ -167,13 +172,17 @@ class Outward:
         self.breaker = told.opened or self.breaker
         return told.opened is not None
 
-    def _tried(self, gate_id: int, tries: int, told: "_Told") -> bool:
+    def _tried(self, gate_id: int, tries: int, told: "_Told", until: float) -> bool:
         """Wait before calls that were not taken go again; False = they were tried long enough."""
+        seconds = TRIES_SECONDS[min(tries, len(TRIES_SECONDS)) - 1]
+        if told.is_busy:  # it is there: that is no reason to stop
+            is_over = self.patience_seconds is not None and time.monotonic() + seconds > until
+            return not is_over and self._waited(seconds)
         if tries > len(TRIES_SECONDS):
             if not self.is_single:
                 self.breaker = shut(self.engine, self.place, gate_id, told.refused, tries)
             return False
-        return self._waited(TRIES_SECONDS[max(tries - 1, 0)])
+        return self._waited(seconds)
 
     def _waited(self, seconds: float) -> bool:
         """Wait; tell whether to go on."""

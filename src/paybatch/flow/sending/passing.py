@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from paybatch.domain.connector import Response, Result
+from paybatch.domain.few import is_among
 from paybatch.domain.masking import mask_text
-from paybatch.domain.pacing import taken
+from paybatch.domain.pacing import Refusal, taken
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place
 from paybatch.store import breakers, paces
@@ -142,7 +143,7 @@ def metered(
 
 def is_taken(replies: pl.DataFrame) -> pl.Series:
     """Tell which replies say more than that the processor took nothing for the moment."""
-    return replies["response"].ne_missing(Response.NOT_TAKEN.value)
+    return ~is_among(replies["response"], [Response.NOT_TAKEN.value])
 
 
 def is_too_busy(replies: pl.DataFrame) -> pl.Series:
@@ -214,8 +215,13 @@ def answered(engine: Engine, place: Place, gate_id: int) -> None:
         breakers.close_breaker(connection, key)
 
 
-def slow_down(engine: Engine, gate_id: int, replies: pl.DataFrame, taken_per_second: float) -> None:
-    """Ask a gate's processor less from here on: it was asked too much."""
+def slow_down(
+    engine: Engine, gate_id: int, replies: pl.DataFrame, began_at: datetime, per_second: float
+) -> None:
+    """Ask a gate's processor less from here on: it was asked too much.
+
+    ``replies`` to calls that left at ``began_at``; it took them at ``per_second`` at times.
+    """
     name, now = f"gate:{gate_id}", engine.clock()
     hold = replies.filter(is_too_busy(replies))["retry_after_seconds"].max()
     engine.traffic.clear(gate_id, is_clear=False)
@@ -223,5 +229,12 @@ def slow_down(engine: Engine, gate_id: int, replies: pl.DataFrame, taken_per_sec
         if not paces.read_paces(connection, [name]):
             paces.make_pace(connection, name, None, now)
         (bucket,) = paces.lock_paces(connection, [name])
-        hold_seconds = hold if isinstance(hold, int) else 0
-        paces.save_pace(connection, bucket.slowed(now, taken_per_second, hold_seconds))
+        count, refused, of_late = engine.traffic.of_late(gate_id, now, bucket.slowed_at)
+        told = Refusal(
+            began_at=began_at,
+            taken=count,
+            refused=refused,
+            taken_per_second=max(per_second, of_late),
+            hold_seconds=hold if isinstance(hold, int) else 0,
+        )
+        paces.save_pace(connection, bucket.slowed(now, told))

@@ -88,9 +88,9 @@ def asked_of(
 ) -> pl.DataFrame:
     """Find out what became of calls: one reply for each."""
     sender = Sender(engine, place)
-    queries = calls.filter(is_query())
+    queries = calls.filter(_is_query())
     found: list[pl.DataFrame] = [_unasked(queries)] if not queries.is_empty() else []
-    calls = calls.filter(~is_query())
+    calls = calls.filter(~_is_query())
     for gate_id in distinct(calls["gate_id"]):
         own, connector = calls.filter(pl.col("gate_id") == gate_id), place.connector(gate_id)
         if connector.look_up is None:
@@ -108,7 +108,7 @@ def asked_of(
     return pl.concat(found, how="diagonal")
 
 
-def is_query() -> pl.Expr:
+def _is_query() -> pl.Expr:
     """Tell which calls ask what became of others: they have no effect of their own."""
     return pl.col("verb").eq_missing(LOOK_UP)
 
@@ -158,8 +158,10 @@ def _absent(
     replies: pl.DataFrame,
 ) -> pl.DataFrame:
     """Give ``failed`` for calls that can be on their way no more, ``unknown`` for the others."""
-    oldest = engine.clock() - timedelta(seconds=2 * connector.timeout_seconds)
-    is_over = (pl.col("looks") >= LOOKS_MIN) & (pl.col("created_at") < oldest)
+    timeout = timedelta(seconds=connector.timeout_seconds)
+    # What is claimed leaves before its time-out; who lost it, or sent it again, has noted when.
+    sent_at = pl.coalesce("sent_at", pl.col("created_at") + timeout)
+    is_over = (pl.col("looks") >= LOOKS_MIN) & (sent_at < engine.clock() - 2 * timeout)
     over = taken.filter(is_over).select_seq(operation="operation_id")
     own = replies.join(calls.select_seq(operation="id"), on="operation", how="semi")
     gone = own.join(over, on="operation", how="semi").with_columns_seq(
@@ -208,7 +210,8 @@ def concluded(engine: Engine, connection: Connection[Row], found: Verdicts) -> i
     answered = set(known["operation"])
     for row in found.taken.iter_rows(named=True):
         if row["operation_id"] not in answered:
-            attempts.set_next_look(connection, row, next_look(found.place, row, now))
+            then, sent_at = next_look(found.place, row, now), _sent_at(found.place, row, now)
+            attempts.set_next_look(connection, row, then, sent_at=sent_at)
     keys = found.taken.rename({"operation_id": "id"})
     ours = attempts.close_attempts(connection, keys.filter(pl.col("id").is_in(list(answered))))
     done = found.calls.filter(pl.col("id").is_in(list(ours)))
@@ -235,6 +238,12 @@ def next_look(place: Place, row: Mapping[str, object], now: datetime) -> datetim
     if looks > len(WAITS_SECONDS) or (connector.look_up is None and not connector.idempotent):
         return None
     return now + timedelta(seconds=WAITS_SECONDS[looks - 1])
+
+
+def _sent_at(place: Place, row: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Give when an unknown call may have been sent again; None = it was looked up only."""
+    connector = registry.connectors().get(place.gate(int(row["gate_id"])).connector)
+    return now if connector is not None and connector.idempotent else None
 
 
 def _count(connection: Connection[Row], done: pl.DataFrame, counted: pl.DataFrame) -> None:

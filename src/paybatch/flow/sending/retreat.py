@@ -4,7 +4,7 @@ import polars as pl
 
 from paybatch.flow.sending.awaited import released
 from paybatch.flow.tallies import came, left
-from paybatch.flow.working.claim import makes_payment
+from paybatch.flow.working.claim import makers_of
 from paybatch.flow.working.disputing import in_dispute
 from paybatch.store import attempts, disputes, operations, payments
 from paybatch.store.database import Connection, Row
@@ -17,7 +17,7 @@ def retreat(connection: Connection[Row], batch_id: int, calls: pl.DataFrame) -> 
     """
     keys = calls.select_seq("merchant_id", "id")
     attempts.drop_attempts(connection, keys)
-    made = calls.filter(makes_payment()).select_seq("merchant_id", payment_id="id")
+    made = makers_of(calls).select_seq("merchant_id", payment_id="id")
     if not made.is_empty():
         payments.drop_pending(connection, made)
     payments.reserve(connection, released(calls))

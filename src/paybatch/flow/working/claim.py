@@ -16,7 +16,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.few import distinct, without
+from paybatch.domain.few import FEW_ROWS, distinct, is_among, joined, where, without
 from paybatch.domain.kind import Subject
 from paybatch.domain.payment import AMOUNTS
 from paybatch.flow.place import Place
@@ -43,18 +43,49 @@ def acts_on_payment() -> pl.Expr:
 @cache
 def makes_payment() -> pl.Expr:
     """Tell which operations make a payment; those may act on another one too."""
-    makes = [kind.name for kind in registry.kinds().values() if kind.makes]
-    return pl.col("kind").is_in(makes).fill_null(value=False)
+    return pl.col("kind").is_in(_makers()).fill_null(value=False)
 
 
 def acting(is_named: pl.Expr) -> pl.Expr:
     """Tell which operations act on a payment; ``is_named`` tells which rows name one."""
+    always, either = _actors()
+    return pl.col("kind").is_in(always) | (pl.col("kind").is_in(either) & is_named)
+
+
+def makers_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the operations that make a payment."""
+    return where(rows, is_among(rows["kind"], _makers()))
+
+
+def actors_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the operations that act on a payment that exists, or take its means."""
+    if rows.height <= FEW_ROWS and is_among(rows["kind"], _actors()[1]).not_().all():
+        return where(rows, is_among(rows["kind"], _actors()[0]))
+    return where(rows, acts_on_payment())
+
+
+@cache
+def _makers() -> list[str]:
+    return [kind.name for kind in registry.kinds().values() if kind.makes]
+
+
+@cache
+def _actors() -> tuple[list[str], list[str]]:
+    """Name the kinds that always act on a payment, and those that do if they name one."""
     kinds = registry.kinds().values()
     named = {Subject.PAYMENT, Subject.NEW_FROM_PAYMENT}
-    always = [kind.name for kind in kinds if kind.subject in named]
     some = {Subject.PAYMENT_OR_MEANS, Subject.NEW_FROM_PAYMENT_OR_MEANS}
-    either = [kind.name for kind in kinds if kind.subject in some]
-    return pl.col("kind").is_in(always) | (pl.col("kind").is_in(either) & is_named)
+    always = [kind.name for kind in kinds if kind.subject in named]
+    return always, [kind.name for kind in kinds if kind.subject in some]
+
+
+def payments_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the payments that operations act on and make, by ``KEY``, each once."""
+    acted = actors_of(rows)[list(KEY)]
+    made = makers_of(rows)[["merchant_id", "id"]]
+    made.columns = list(KEY)
+    both = joined([each for each in (acted, made) if not each.is_empty()] or [acted])
+    return both if both.height == 1 else both.unique(maintain_order=True)
 
 
 @dataclass
@@ -73,13 +104,13 @@ class Book:
 
     def hold(self, calls: pl.DataFrame) -> None:
         """Hold what calls without an outcome act on and make: rows behind them wait."""
-        made = calls.filter(makes_payment()).select_seq("merchant_id", payment_id="id")
-        acted = calls.filter(acts_on_payment()).select_seq(KEY)
-        self.awaited = pl.concat([self.awaited, acted, made]).unique()
+        found = payments_of(calls)
+        held = [each for each in (self.awaited, found) if not each.is_empty()]
+        self.awaited = pl.concat(held).unique() if len(held) > 1 else found
 
     def free(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Give the rows that wait for no call."""
-        if self.awaited.is_empty():
+        if self.awaited.is_empty() or rows.is_empty():
             return rows
         return rows.join(self.awaited, on=KEY, how="anti", maintain_order="left")
 

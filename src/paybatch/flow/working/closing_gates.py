@@ -10,7 +10,7 @@ import polars as pl
 
 from paybatch.domain.reasons import Reason
 from paybatch.flow.working.changes import KEY
-from paybatch.flow.working.claim import acts_on_payment, makes_payment
+from paybatch.flow.working.claim import acts_on_payment, makes_payment, payments_of
 from paybatch.store import attempts
 from paybatch.store.database import Connection, Row
 from paybatch.store.operations import id_range
@@ -75,6 +75,4 @@ def _is_unmade(connection: Connection[Row], batch_id: int, rows: pl.DataFrame) -
 
 def _touched(rows: pl.DataFrame) -> pl.DataFrame:
     """Give the payments that rows act on and make: whoever acts on those is behind them."""
-    acted = rows.filter(acts_on_payment()).select_seq(KEY)
-    made = rows.filter(makes_payment()).select_seq("merchant_id", payment_id="id")
-    return pl.concat([acted, made]).drop_nulls().unique()
+    return payments_of(rows).drop_nulls()

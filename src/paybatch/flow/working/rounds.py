@@ -11,7 +11,7 @@ from functools import partial
 import polars as pl
 
 from paybatch.domain.connector import AWAITED
-from paybatch.domain.few import has_any, without
+from paybatch.domain.few import beside, has_any, is_among, where, without
 from paybatch.domain.reasons import Reason
 from paybatch.flow import vault
 from paybatch.flow.engine import Engine
@@ -21,6 +21,7 @@ from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.claim import (
     Book,
     Round,
+    actors_of,
     acts_on_payment,
     claim_once,
     claim_round,
@@ -170,13 +171,11 @@ def _settled(
 
 def _parted(turn: Round, replies: pl.DataFrame) -> tuple[Round, pl.DataFrame, pl.DataFrame]:
     """Set the calls apart that have no outcome yet, with their ``result``."""
-    open_ = replies.filter(pl.col("result").is_in(sorted(AWAITED))).select_seq(
-        "result", id="operation"
-    )
-    awaited = without(turn.calls, "result").join(open_, on="id", maintain_order="left")
-    known = turn.calls.join(open_, on="id", how="anti", maintain_order="left")
-    answers = replies.join(open_, left_on="operation", right_on="id", how="anti")
-    return replace(turn, calls=known), answers, awaited
+    is_open = is_among(replies["result"], AWAITED)
+    open_ = where(replies, is_open)[["operation", "result"]]
+    awaited = beside(without(turn.calls, "result"), open_, "id", "operation")
+    known = where(turn.calls, ~is_among(turn.calls["id"], open_["operation"]))
+    return replace(turn, calls=known), where(replies, ~is_open), awaited
 
 
 def _one_last(book: Book, turn: Round, rows: pl.DataFrame) -> Round:
@@ -218,7 +217,7 @@ def locked(connection: Connection[Row], rows: pl.DataFrame) -> pl.DataFrame:
     """Lock the payments that the rows act on."""
     if not rows["payment_id"].count():
         return payments.NONE_LOCKED
-    wanted = rows.filter(acts_on_payment() & pl.col("payment_id").is_not_null())
+    wanted = actors_of(rows).drop_nulls("payment_id")
     return payments.lock_payments(connection, wanted.select_seq(KEY).unique().sort(KEY))
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from paybatch import registry
 from paybatch.domain.connector import LOOK_UP, REPLY_SCHEMA, Connector, Response, Result
-from paybatch.domain.few import chosen, distinct, has_any, joined, nulls, without
+from paybatch.domain.few import chosen, distinct, has_any, is_among, joined, nulls, where, without
 from paybatch.domain.text import filled
 from paybatch.flow.engine import Engine
 from paybatch.flow.place import Place, test_numbers
@@ -44,6 +44,10 @@ class Sender:
 
         The key is made of the operation alone, so it is the same whenever the call is made again.
         """
+        return self._keyed(self._asking(calls))
+
+    def _asking(self, calls: pl.DataFrame) -> pl.DataFrame:
+        """Add ``operation`` and ``verb``; ``gate_id`` is that of the payment that is acted on."""
         if "payment_gate_id" in calls.columns:
             calls = calls.with_columns_seq(gate_id=pl.coalesce("payment_gate_id", "gate_id"))
         kinds = registry.kinds()
@@ -53,8 +57,13 @@ class Sender:
         calls = calls.hstack([chosen(calls["act"], told, pl.String()).alias("verb")])
         if LOOK_UP in told.values():
             calls = calls.with_columns_seq(verb=self._asked_outside(calls))
-        calls = calls.with_columns_seq(operation="id", key=filled("{}-1", "id"))
-        return self._with_public_keys(calls) if self.place.has_outside else calls
+        return calls.hstack([calls["id"].alias("operation")])
+
+    def _keyed(self, calls: pl.DataFrame) -> pl.DataFrame:
+        """Add ``key``."""
+        if self.place.has_outside:
+            return self._with_public_keys(calls)
+        return calls.with_columns_seq(key=filled("{}-1", "id"))
 
     def _asked_outside(self, calls: pl.DataFrame) -> pl.Expr:
         """Give the verbs of calls: with a connector that is inline nothing is looked up."""
@@ -65,9 +74,11 @@ class Sender:
 
     def _with_public_keys(self, calls: pl.DataFrame) -> pl.DataFrame:
         """Give calls keys that can be shown outside: their own, and that of their payment."""
-        key = pl.concat_str(pl.lit(self._named(calls["id"])), pl.lit("-1"))
-        payment = pl.concat_str(pl.lit(self._named(calls["payment_id"])), pl.lit("-1"))
-        return calls.with_columns_seq(key=key, payment_key=payment)
+        keys = [
+            (self._named(calls[of]) + "-1").alias(name)
+            for name, of in (("key", "id"), ("payment_key", "payment_id"))
+        ]
+        return without(calls, "key", "payment_key").hstack(keys)
 
     def send(self, calls: pl.DataFrame) -> pl.DataFrame:
         """Send calls and gather the replies, one for each call.
@@ -75,7 +86,9 @@ class Sender:
         Raises:
             ConnectorError: An inline connector does not keep its contract.
         """
-        calls = self.prepared(calls)
+        calls = self._asking(calls)
+        if any(self.place.connector(each).inline for each in distinct(calls["gate_id"])):
+            calls = self._keyed(calls)  # the others get theirs when they are stored
         ours = is_ours(calls)
         if not ours.any():
             return judged(self.place, calls, joined(self._sent(calls)), self._sent)
@@ -89,9 +102,10 @@ class Sender:
         ``since`` is when it was known last that the calls are ours to send: they leave until the
         connector's time-out after that, or not at all.
         """
-        calls = calls.with_columns_seq(_since=pl.lit((since or self.engine.clock()).timestamp()))
+        epoch = (since or self.engine.clock()).timestamp()
+        calls = calls.hstack([pl.Series("_since", [epoch]).new_from_index(0, calls.height)])
         for gate_id in distinct(calls["gate_id"]):
-            own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            own = self._told(gate_id, where(calls, is_among(calls["gate_id"], [gate_id])))
             connector = self.place.connector(gate_id)
             for replies in as_they_come(connector, asked(own), connector.send):
                 yield judged(self.place, own, whole(own, replies), self._again)
@@ -99,7 +113,7 @@ class Sender:
     def looked_up(self, calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Ask what became of calls that are ``prepared``, of connectors that can be asked."""
         for gate_id in distinct(calls["gate_id"]):
-            own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            own = self._told(gate_id, where(calls, is_among(calls["gate_id"], [gate_id])))
             connector = self.place.connector(gate_id)
             assert connector.look_up is not None
             again = self._again if connector.idempotent else self._found
@@ -107,12 +121,20 @@ class Sender:
                 yield judged(self.place, own, whole(own, replies), again)
 
     def _again(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
-        """Send calls that follow from replies, such as the reversal of a part."""
+        """Send calls that follow from replies, such as the reversal of a part.
+
+        One that was not taken now may have been sent before, and had its effect: where it can be
+        repeated it is ``unknown``.
+        """
         found: list[pl.DataFrame] = []
+        not_taken = pl.col("response").eq_missing(Response.NOT_TAKEN.value)
         for gate_id in distinct(calls["gate_id"]):
-            own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            own = self._told(gate_id, where(calls, is_among(calls["gate_id"], [gate_id])))
             connector = self.place.connector(gate_id)
-            found += as_they_come(connector, own, connector.send)
+            is_open = not_taken & pl.lit(connector.idempotent)
+            result = pl.when(is_open).then(pl.lit(Result.UNKNOWN.value)).otherwise("result")
+            told = as_they_come(connector, own, connector.send)
+            found += [each.with_columns_seq(result=result) for each in told]
         return found
 
     def _found(self, calls: pl.DataFrame) -> list[pl.DataFrame]:
@@ -124,7 +146,7 @@ class Sender:
         absent = pl.col("response").eq_missing(Response.NOT_FOUND.value)
         result = pl.when(absent).then(pl.lit(Result.UNKNOWN.value)).otherwise("result")
         for gate_id in distinct(calls["gate_id"]):
-            own = self._told(gate_id, calls.filter(pl.col("gate_id") == gate_id))
+            own = self._told(gate_id, where(calls, is_among(calls["gate_id"], [gate_id])))
             connector = self.place.connector(gate_id)
             assert connector.look_up is not None
             told = as_they_come(connector, own, connector.look_up)
@@ -136,7 +158,7 @@ class Sender:
         gates = distinct(calls["gate_id"])
         replies = []
         for gate_id in gates:
-            own = calls.filter(pl.col("gate_id") == gate_id) if len(gates) > 1 else calls
+            own = where(calls, is_among(calls["gate_id"], [gate_id])) if len(gates) > 1 else calls
             connector = self.place.connector(gate_id)
             if connector.inline:
                 own = self._told(gate_id, own)
@@ -172,11 +194,10 @@ class Sender:
 
     def _until(self, connector: Connector, calls: pl.DataFrame) -> pl.DataFrame:
         """Say until when calls may leave: after that others may ask what became of them."""
-        since = pl.lit(self.engine.clock().timestamp())
-        if "_since" in calls.columns:
-            since = pl.col("_since")
-        until = since + connector.timeout_seconds
-        return without(calls.with_columns_seq(send_before_epoch=until), "_since")
+        now = pl.Series([self.engine.clock().timestamp()]).new_from_index(0, calls.height)
+        since = calls["_since"] if "_since" in calls.columns else now
+        until = (since + connector.timeout_seconds).alias("send_before_epoch")
+        return without(calls, "_since", "send_before_epoch").hstack([until])
 
     def _with_numbers(self, calls: pl.DataFrame) -> pl.DataFrame:
         """Decrypt the numbers of calls, for a connector that needs them."""

@@ -11,7 +11,7 @@ import polars as pl
 from paybatch import registry
 from paybatch.domain import payment
 from paybatch.domain.effects import Fact
-from paybatch.domain.few import distinct, joined, nulls, without
+from paybatch.domain.few import beside, distinct, joined, nulls, where, without
 from paybatch.domain.kind import AmountRule
 from paybatch.flow.describe import refusal
 from paybatch.flow.engine import Engine
@@ -117,12 +117,7 @@ def _answered(calls: pl.DataFrame, replies: pl.DataFrame) -> pl.DataFrame:
     calls = without(calls, "reason", "status")
     sent = "scheme_transaction_id" in calls.columns
     calls = calls.rename({"scheme_transaction_id": "_sent_scheme_id"}) if sent else calls
-    if calls["id"].equals(replies["operation"]):
-        rows = calls.hstack(replies.get_columns()[1:])
-    else:
-        rows = calls.join(
-            replies, left_on="id", right_on="operation", how="inner", maintain_order="left"
-        )
+    rows = beside(calls, replies, "id", "operation")
     if not sent:
         return rows
     told = pl.coalesce("scheme_transaction_id", "_sent_scheme_id")
@@ -152,12 +147,7 @@ def _one_of(frames: list[pl.DataFrame]) -> pl.DataFrame:
 def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> Settled:
     """Settle rows that make payments."""
     changes = _changes_of_sources(rows, kinds)
-    names = {"source_id": "payment_id", "payment_id": "id"}
-    rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), **names)
-    if "filtered_by" in rows.columns:
-        rows = rows.with_columns_seq(**filters.told())
-    rows = verdicts.told(rows)
-    made = rows.with_columns_seq(_amounts_of_new(kinds))
+    made = made_of(place, rows, kinds, now)
     outcomes = made.select_seq(_kept())
     return Settled(
         outcomes=outcomes,
@@ -167,6 +157,15 @@ def _settle_new(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: da
         counted=outcomes,
         facts=records(place, made, kinds),
     )
+
+
+def made_of(place: Place, rows: pl.DataFrame, kinds: frozenset[str], now: datetime) -> pl.DataFrame:
+    """Give answered rows of these kinds, which make payments, with the columns of those."""
+    names = {"source_id": "payment_id", "payment_id": "id"}
+    rows = rows.with_columns_seq(*_facts_of_gates(place, now), *_at(now), **names)
+    if "filtered_by" in rows.columns:
+        rows = rows.with_columns_seq(**filters.told())
+    return verdicts.told(rows).with_columns_seq(_amounts_of_new(kinds))
 
 
 def _changes_of_sources(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
@@ -338,15 +337,15 @@ def calendar_day(gate: Gate, now: datetime) -> date:
 
 def _transfers(rows: pl.DataFrame, kinds: frozenset[str]) -> pl.DataFrame:
     """Give the transfers of approved rows: accounts by name."""
-    approved = rows if rows["is_approved"].all() else rows.filter("is_approved")
+    approved = where(rows, rows["is_approved"])
     found = []
     for name in sorted(kinds):
         own = approved.filter(pl.col("act") == name) if len(kinds) > 1 else approved
-        found += [own.select_seq(each).filter(_IS_MOVED) for each in _transfer_columns(name)]
-    return pl.concat(found) if found else pl.DataFrame()
-
-
-_IS_MOVED = pl.col("amount_minor") > 0
+        found += [own.select_seq(each) for each in _transfer_columns(name)]
+    if not found or approved.is_empty():
+        return pl.DataFrame()
+    moved = pl.concat(found)
+    return where(moved, moved["amount_minor"] > 0)
 
 
 @cache

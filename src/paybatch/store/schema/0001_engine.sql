@@ -5,15 +5,17 @@
 --   * bulk tables (operation, outcome, payment, transfer, row_text) carry CHECKs but no foreign
 --     keys and no triggers: those cost seconds per million rows.
 
--- One row: which schema this is, and which key set and blob store belong to it.
+-- One row: which schema this is, since which version programs can use it (a migration that only
+-- adds leaves that as it was), and which key set and blob store belong to it.
 CREATE TABLE installation (
     only_one boolean PRIMARY KEY DEFAULT TRUE CHECK (only_one),
     schema_version integer NOT NULL,
+    readable_from integer NOT NULL,
     key_set_id text,
     blob_store_id text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO installation (schema_version) VALUES (1);
+INSERT INTO installation (schema_version, readable_from) VALUES (1, 1);
 
 -- Who hands in batches, and for which merchants it may act.
 CREATE TABLE sender (
@@ -239,6 +241,7 @@ CREATE INDEX outcome_follow_up ON outcome (merchant_id, payment_id) WHERE paymen
 -- over, whatever its state. chunk_number is null for single calls: those are unknown when
 -- next_look_at is past, those of a chunk when the chunk is taken from the worker that sent them.
 -- asked_until: somebody asks the processor about it right now, and nobody else does before then.
+-- sent_at: later than this it was not sent, for those that were lost or sent again.
 CREATE TABLE attempt (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
@@ -255,6 +258,7 @@ CREATE TABLE attempt (
     next_look_at timestamptz,
     asked_until timestamptz,
     created_at timestamptz NOT NULL,
+    sent_at timestamptz,
     PRIMARY KEY (merchant_id, operation_id, number)
 );
 CREATE INDEX attempt_due ON attempt (next_look_at)
@@ -270,6 +274,7 @@ CREATE TABLE pace (
     filled_at timestamptz NOT NULL,
     slowed_per_second double precision CHECK (slowed_per_second > 0),
     slowed_at timestamptz,
+    slowed_from_per_second double precision CHECK (slowed_from_per_second > 0),
     held_until timestamptz
 );
 
@@ -489,8 +494,10 @@ CREATE INDEX row_text_line ON row_text (batch_id, line);
 CREATE TABLE row_text_default PARTITION OF row_text DEFAULT;
 
 -- Makes the partitions of a month and of the one after it, where they are not there. A row must
--- never fall into the default partition: its month could not be made any more.
-CREATE FUNCTION make_row_text_month(month date) RETURNS void LANGUAGE plpgsql AS $$
+-- never fall into the default partition: its month could not be made any more. As the one that
+-- drops them it acts for the owner of the tables: a worker's role need not own any.
+CREATE FUNCTION make_row_text_month(month date) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     first date;
     partition text;
@@ -509,7 +516,8 @@ BEGIN
 END $$;
 
 -- Drops the partitions of the months before a month, and gives their names.
-CREATE FUNCTION drop_row_text_before(month date) RETURNS SETOF text LANGUAGE plpgsql AS $$
+CREATE FUNCTION drop_row_text_before(month date) RETURNS SETOF text LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     partition text;
 BEGIN
