@@ -10,5 +10,6 @@ GATES = {
         void_captured=False,
         refund_before_settlement=False,
         refund_excess_percent=15,
+        two_stage_reversal=True,
     ),
 }

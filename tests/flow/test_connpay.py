@@ -203,6 +203,29 @@ def test_cards_are_mapped_by_orders_and_by_themselves(engine: Engine, place: Pla
     ]
 
 
+def test_reversals_are_prepared_committed_and_retried_by_their_ids(
+    engine: Engine, place: Place
+) -> None:
+    with engine.database.transaction() as connection:
+        staged = """UPDATE gate SET capabilities = capabilities || '{"two_stage_reversal": true}'"""
+        connection.execute(staged)
+    place = find_place(engine, "local")
+    sales(engine, place, "a,,", "b,,")
+    ids = "".join(f"{each}\n" for each in ids_of(engine, place, "a", "b"))
+    file = "order_id\n" + ids
+    told = run(engine, place, file, kind="reversal")
+    assert told["result_status"].to_list() == ["approved"] * 2
+    assert [amounts(engine, place, name)["prepared"] for name in "ab"] == [1000] * 2
+    for word in ("retry_reversal", "Retry Pending Reversals"):
+        told = run(engine, place, file, kind=word, again=True)
+        assert told["result_reason"].to_list() == ["no_reversal_pending"] * 2
+    for word, states in (("commit_reversal", "approved"), ("Commit Reversal", "error")):
+        told = run(engine, place, file, kind=word, again=True)
+        assert told["result_status"].to_list() == [states] * 2
+    assert [amounts(engine, place, name)["status"] for name in "ab"] == ["voided"] * 2
+    assert laws_hold(engine)
+
+
 @pytest.mark.parametrize("word", ["Close Day For Selected Gates", "close_day"])
 @pytest.mark.parametrize("column", ["processor_id", "endpoint_id"])
 def test_days_are_closed_by_gate_and_by_processor(

@@ -411,6 +411,8 @@ UNDOABLE = {
         {**on("duplicate", "7"), "payment": "q", "reference": "p", "currency": "USD"},
     ),
     "chargeback": ([made(SALE)], on("chargeback")),
+    "prepare_reversal": ([made(SALE)], on("prepare_reversal")),
+    "withdraw_reversal": ([made(SALE), on("prepare_reversal")], on("withdraw_reversal")),
     "chargeback_reversal": ([made(SALE), on("chargeback")], on("chargeback_reversal")),
 }
 # What `undone` says: the hold is not there again; or the whole payment is undone.

@@ -7,7 +7,8 @@ Cards: 4000000000000002 declines; ...9995 insufficient funds; ...9987 lost; ...9
 ...0069 expired; 4000000000000010 approves, its refunds decline; 4000000000000051 approves half;
 4000000000000119 approves and is held by its fraud score; 4000000000000341 approves, but the first
 attempt of a recurring payment's due date has insufficient funds; 4000000000000358 approves, but
-recurring charges are answered "stop recurring". Scores: ...0127 95, ...0135 50, others 5.
+recurring charges are answered "stop recurring"; 4000000000000366 approves, but its reversals are
+not prepared (at gates of two stages). Scores: ...0127 95, ...0135 50, others 5.
 CVV: 200, 201, 301 (American Express 2000, 2011, 3011) answer N, U, S; every other M.
 Billing postal code: 20000 answers N, 20001 U; every other Y.
 ACH routing: 000000000 declines; 000000001 and 000000002 approve, for trials of a return, which is
@@ -39,6 +40,7 @@ _CARDS: dict[str, Response] = {
 _REFUNDS_DECLINE = "4000000000000010"
 _HALF = "4000000000000051"
 _CHALLENGE = "4000000000000119"
+_UNPREPARED = "4000000000000366"
 _SECOND_TIME = "4000000000000341"
 _NOT_AGAIN = "4000000000000358"
 _SCORES = {"4000000000000127": 95, "4000000000000135": 50}
@@ -86,13 +88,14 @@ def _response() -> pl.Expr:
     value, verb = pl.col("test_value"), pl.col("verb")
     takes = verb.is_in(["sale", "authorize", "verify", "credit"])
     refused_refund = (verb == "refund") & (pl.col("payment_test_value") == _REFUNDS_DECLINE)
+    unprepared = (verb == "prepare_reversal") & (pl.col("payment_test_value") == _UNPREPARED)
     half = (value == _HALF) & verb.is_in(["sale", "authorize"])
     return (
         pl.when(_IS_LIVE | pl.col("voice_approval_code").is_not_null())
         .then(pl.lit(Response.APPROVED.value))
         .when(takes & value.is_in(list(_CARDS)))
         .then(value.replace_strict(_CARDS, default=None, return_dtype=pl.String))
-        .when((pl.col("bank_code") == "000000000") | refused_refund)
+        .when((pl.col("bank_code") == "000000000") | refused_refund | unprepared)
         .then(pl.lit(Response.DECLINED.value))
         .when((value == _SECOND_TIME) & takes & (pl.col("attempt") == "1"))
         .then(pl.lit(Response.INSUFFICIENT_FUNDS.value))
@@ -212,6 +215,7 @@ CONNECTOR = Connector(
         _REFUNDS_DECLINE: "approves, its refunds decline",
         _HALF: "approves half of the amount",
         _CHALLENGE: "approves, and is held by its fraud score",
+        _UNPREPARED: "approves, but its reversals are not prepared",
         _SECOND_TIME: "approves, but not the first attempt of a recurring charge",
         _NOT_AGAIN: "approves, but stops recurring charges",
         **{number: f"scores {score}" for number, score in _SCORES.items()},

@@ -3,7 +3,7 @@
 It is the model of a connector with an effect outside: what a call looks like, what an answer
 means, and where a key is looked up. How calls travel, and what is unknown when they get lost, is
 `paybatch.outside`'s. The test cards are those of the connector sandbox, and 4000000000000259,
-which is pending for a while.
+which is pending for a while, and 4000000000000374, whose reversals are.
 
 Source: the sandbox's own manual, docs/sandbox.md.
 """
@@ -149,6 +149,8 @@ CONNECTOR = Connector(
         "4000000000000051": "approves half of the amount",
         "4000000000000119": "approves, and is held by its fraud score",
         "4000000000000259": "pending, approved later",
+        "4000000000000366": "approves, its reversals are not prepared",
+        "4000000000000374": "approves, its reversals are pending, approved later",
         "4000000000000127": "scores 95",
         "4000000000000135": "scores 50",
         "000000000": "decline",

@@ -40,6 +40,10 @@ class Capabilities(BaseModel):
     refund_excess_percent: int = Field(
         default=0, ge=0, le=100, description="A refund may go over the captured amount by this."
     )
+    two_stage_reversal: bool = Field(
+        default=False,
+        description="A `reverse` only prepares; `commit_reversal` completes what is prepared.",
+    )
     terminal_capture: bool = Field(
         default=False,
         description="We keep the batch: `capture_all` sends what was captured and open returns.",

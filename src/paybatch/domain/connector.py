@@ -57,8 +57,12 @@ class Verb(StrEnum):
     ALERT = "alert"  # tell the alert service what became of an alert
     BLACKLIST = "blacklist"  # put a card, an address or a BIN on the list of a fraud system
     UNBLACKLIST = "unblacklist"  # take it off
+    PREPARE_REVERSAL = "prepare_reversal"  # get ready for a void or a refund, which completes it
+    WITHDRAW_REVERSAL = "withdraw_reversal"  # what was prepared is not to be completed
 
 
+# What undoes a payment, or a part of it, or is a step of that.
+REVERSING = frozenset({Verb.VOID, Verb.REFUND, Verb.PREPARE_REVERSAL, Verb.WITHDRAW_REVERSAL})
 LOOK_UP = "look_up"  # in place of a verb: by us, never told to a connector as one
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 import polars as pl
 
 from paybatch.domain.capabilities import Capabilities
-from paybatch.domain.connector import Verb
+from paybatch.domain.connector import REVERSING, Verb
 from paybatch.domain.disputes import InDispute
 from paybatch.domain.effects import (
     ChangeMeans,
@@ -81,8 +81,8 @@ def _nothing(_: Capabilities) -> pl.Expr:
     return pl.lit(0, pl.Int64)
 
 
-def _never(_: Capabilities) -> bool:
-    return False
+def _never(_: Capabilities) -> pl.Expr:
+    return pl.lit(value=False)
 
 
 def _no_refusals(_: Capabilities) -> tuple[Fault, ...]:
@@ -121,11 +121,13 @@ class Kind:
         left: How much of the payment it may act on (over the payment's columns).
         whole: How much a row without an amount means (over the payment's columns), where that is
             less than what is left.
-        whole_only: Whether it may only act on all that is left.
+        whole_only: Whether it may only act on all that is left (over the payment's columns).
         reserves: The payment's column that is reserved while the call is under way.
         effects: What an approval changes.
         asks: Whether the processor is asked what became of the payment, and what is unknown of it
             is settled; it has no verb, and no effect outside.
+        retries: Whether, of one that asks, only reversals are meant: what the processor does not
+            know of them is sent again where that is safe, and the result tells what became of them.
         closes: How much of a row's amount is closed with us, though there is a verb (minor units,
             over the payment's columns); the processor is asked for the rest. None = nothing.
         forced: Which rows are done with us also when the processor declines.
@@ -170,10 +172,11 @@ class Kind:
     fixed: Callable[[Capabilities], Mapping[str, pl.Expr]] = _as_written
     left: Callable[[Capabilities], pl.Expr] = _nothing
     whole: Callable[[Capabilities], pl.Expr] | None = None
-    whole_only: Callable[[Capabilities], bool] = _never
+    whole_only: Callable[[Capabilities], pl.Expr] = _never
     reserves: str | None = None
     effects: tuple[Effect, ...] = ()
     asks: bool = False
+    retries: bool = False
     closes: Callable[[Capabilities], pl.Expr | None] = _all_sent
     forced: pl.Expr | None = None
     reads: tuple[Field, ...] = ()
@@ -233,6 +236,11 @@ class Kind:
     def needs(self) -> Verb | None:
         """What a connector must be able to do for it."""
         return None if self.if_able else self.verb
+
+    @property
+    def reverses(self) -> bool:
+        """Whether it undoes a payment at its processor, or is a step of that."""
+        return self.verb in REVERSING
 
     @property
     def verbs(self) -> frozenset[Verb]:

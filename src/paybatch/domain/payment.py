@@ -19,6 +19,7 @@ AMOUNTS = (
     "returned",
     "charged_back",
     "represented",
+    "prepared",
     "reserved_capture",
     "reserved_void",
     "reserved_refund",

@@ -227,6 +227,15 @@ class Reason(StrEnum):
         "other_under_way",
         "another operation on it is not known yet, and both cannot be: send this one again then",
     )
+    REVERSAL_PREPARED = (
+        "reversal_prepared",
+        "a reversal of the payment is prepared: commit_reversal or withdraw_reversal comes first",
+    )
+    NOTHING_PREPARED = "nothing_prepared", "no reversal of the payment is prepared"
+    NO_REVERSAL_PENDING = (
+        "no_reversal_pending",
+        "no reversal of the payment waits for its answer: one that failed is sent anew",
+    )
     CANCELLED_ALREADY = (
         "cancelled_already",
         "the payment is cancelled already: a cancelled one cannot be cancelled",

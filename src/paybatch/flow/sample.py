@@ -42,6 +42,7 @@ def sample(name: str) -> str:
         kind
         for kind in registry.kinds().values()
         if dialect.sample_kinds is None or kind.name in dialect.sample_kinds
+        if not kind.retries  # nothing of the file is pending
     ]
     # First those that need no other; last those that change what a later row meets.
     ordered = sorted(carried, key=lambda kind: (kind.waits_for_all, not kind.pays))

@@ -10,7 +10,7 @@ Sources: Commerce Web Services ``Adjust``.
 
 import polars as pl
 
-from paybatch.domain import columns, holds, payment
+from paybatch.domain import columns, holds, payment, reversals
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment
@@ -42,6 +42,7 @@ KIND = Kind(
     statuses=lambda _: frozenset({Status.AUTHORIZED}),
     refusals=lambda _: (
         Fault(Reason.OTHER_UNDER_WAY, "payment", payment.hold_in_doubt()),
+        reversals.prepared_first(),
         Fault(Reason.NOT_BY_CARD, "payment", payment.is_transfer()),
     ),
     fixed=holds.rolls_off,

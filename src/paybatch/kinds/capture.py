@@ -12,7 +12,7 @@ ConnPay Capture; Sips ``validate``.
 
 import polars as pl
 
-from paybatch.domain import columns, payment
+from paybatch.domain import columns, payment, reversals
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment
@@ -41,6 +41,7 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     doubt = is_final.fill_null(value=False) & payment.hold_in_doubt()
     refusals = (
         Fault(Reason.OTHER_UNDER_WAY, "payment", doubt),
+        reversals.prepared_first(),
         Fault(Reason.HOLD_EXPIRED, "payment", expired),
     )
     if capabilities.several_captures:

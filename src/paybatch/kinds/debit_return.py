@@ -10,7 +10,7 @@ Sources: NACHA return codes; SEPA reason codes.
 
 import polars as pl
 
-from paybatch.domain import columns, payment
+from paybatch.domain import columns, payment, reversals
 from paybatch.domain.banks import ACCOUNT_BRANDS
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.effects import ChangePayment, Fact, Record
@@ -72,7 +72,11 @@ KIND = Kind(
     ),
     effects=(
         ChangePayment(
-            amounts={"released": _early.otherwise(0), "returned": _late.otherwise(0)},
+            amounts={
+                "released": _early.otherwise(0),
+                "returned": _late.otherwise(0),
+                "prepared": reversals.lapsed(_early.otherwise(0)),
+            },
             state=pl.when(_is_all_early).then(pl.lit("returned")),
         ),
         Record(

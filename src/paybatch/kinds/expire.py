@@ -2,14 +2,15 @@
 
 When: its days are over, by brand and gate (`hold_days`), or those in which it was to be captured.
 The clock does that every day in a system batch; by hand, when the processor says so. It is a fact:
-nothing is asked of the processor. What was captured stays captured.
+nothing is asked of the processor. What was captured stays captured. What was prepared of the hold
+to be reversed is prepared no more.
 
 Sources: ConnPay preauth (lapses if no capture comes); Sips EXPIRED.
 """
 
 import polars as pl
 
-from paybatch.domain import columns, payment
+from paybatch.domain import columns, payment, reversals
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.effects import ChangePayment, remark
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
@@ -51,7 +52,7 @@ KIND = Kind(
     left=lambda _: payment.open_hold(),
     effects=(
         ChangePayment(
-            amounts={"released": _approved},
+            amounts={"released": _approved, "prepared": reversals.lapsed(_approved)},
             state=pl.when(payment.kept() == 0).then(pl.lit("expired")),
         ),
         remark(),

@@ -59,7 +59,7 @@ KIND = Kind(
     refusals=_refusals,
     fixed=_fixed,
     left=_left,
-    whole_only=lambda capabilities: capabilities.transfer_needs_capture,
+    whole_only=lambda gate: pl.lit(gate.transfer_needs_capture),
     effects=(
         ChangePayment(amounts={"captured": _came}, state=pl.lit("approved")),
         Record(

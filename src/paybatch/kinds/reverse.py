@@ -6,25 +6,25 @@ already, is refunded, and so is what a bank transfer brought. Where a hold is le
 message says so: once nothing is left to refund, a further reversal voids it. The rules of the void
 or of the refund hold.
 
+At a gate that reverses in two stages (`two_stage_reversal`) it only prepares, as
+`prepare_reversal` does; `commit_reversal` completes it.
+
 Sources: ConnPay Reversal.
 """
 
 import polars as pl
 
-from paybatch.domain import columns, payment
+from paybatch.domain import columns, reversals
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.effects import remark
 from paybatch.domain.kind import AmountRule, Kind, Risk, Subject
 
 
 def _stands_for(capabilities: Capabilities) -> dict[str, pl.Expr]:
-    is_refunded = (pl.col("settled") > 0) | (payment.given_back() > 0)
-    if not capabilities.void_captured:
-        is_refunded |= pl.col("captured") > 0
-    is_payout, arrived = pl.col("is_payout"), payment.is_transfer() & (payment.kept() > 0)
-    is_refunded = (is_refunded | arrived) & ~(arrived & is_payout)
-    is_refunded &= (payment.refundable() > 0) | (payment.open_hold() == 0)
-    return {"refund": is_refunded, "void": ~is_refunded}
+    is_refunded = reversals.is_refunded(capabilities)
+    # Where one is prepared at a gate of one stage, the rules of preparing refuse another.
+    prepares = pl.lit(capabilities.two_stage_reversal) | (pl.col("prepared") > 0)
+    return {"prepare_reversal": prepares, "refund": is_refunded, "void": ~is_refunded}
 
 
 KIND = Kind(
@@ -40,7 +40,7 @@ KIND = Kind(
     reads=(columns.COMMENT,),
     stands_for=_stands_for,
     opposite=None,
-    undone="`duplicate` makes a new payment",
+    undone="`duplicate` makes a new payment; `withdraw_reversal` undoes what is only prepared",
     permission="refund",
     risk=Risk.GIVES,
     samples=({"payment": "order-1001"},),

@@ -3,6 +3,8 @@
 Cards: 4000000000000002 declines; ...9995 insufficient funds; ...9987 lost; ...9979 stolen;
 ...0069 expired; 4000000000000010 approves, its refunds decline; 4000000000000051 approves half;
 4000000000000119 approves and is held for review; 4000000000000259 is pending and approves later;
+4000000000000366 approves, its reversals are not prepared; 4000000000000374 approves, its reversals
+are pending and approve later;
 scores: ...0127 95, ...0135 50, others 5. CVV: 200 N, 201 U, 301 S. Postal code: 20000 N, 20001 U.
 Routing: 000000000 declines; 000000001 approves, and comes back later. Amounts that end in 50200
 decline; 50201 do not honor; 50202 insufficient funds; 50203 limit; 50204 invalid transaction;
@@ -38,6 +40,8 @@ _CARDS = {
     "4000000000000069": "54",
     "4000000000000259": "09",
 }
+_UNPREPARED, _REVERSED_LATER = "4000000000000366", "4000000000000374"
+_REVERSALS = frozenset({"void", "refund", "prepare_reversal", "withdraw_reversal"})
 _HALF, _HELD, _NO_REFUNDS = "4000000000000051", "4000000000000119", "4000000000000010"
 _NO_ACCOUNT, RETURNED_LATER = "000000000", "000000001"
 _AMOUNTS = {50200: "05", 50201: "57", 50202: "51", 50203: "61", 50204: "12", 50220: "13"}
@@ -83,13 +87,21 @@ def reused(call: Call) -> Answer:
 def _code(call: Call) -> str:
     if call.approval_code is not None:
         return "00"
-    if call.card is not None:
-        if call.verb in _BY_CARD and call.card in _CARDS:
-            return _CARDS[call.card]
-        if call.verb == "refund" and call.card == _NO_REFUNDS:
-            return "05"
-        if call.verb in {"sale", "authorize"} and call.card in {_HALF, _HELD}:
-            return "10" if call.card == _HALF else "11"
+    by_card = None if call.card is None else _code_of_card(call.verb, call.card)
+    if by_card is not None:
+        return by_card
     if call.bank_code == _NO_ACCOUNT:
         return "05"
     return _AMOUNTS.get(call.amount_minor % _AMOUNT_ENDS, "00")
+
+
+def _code_of_card(verb: str, card: str) -> str | None:
+    if verb in _BY_CARD and card in _CARDS:
+        return _CARDS[card]
+    if (verb, card) in {("refund", _NO_REFUNDS), ("prepare_reversal", _UNPREPARED)}:
+        return "05"
+    if verb in _REVERSALS and card == _REVERSED_LATER:
+        return "09"
+    if verb in {"sale", "authorize"} and card in {_HALF, _HELD}:
+        return "10" if card == _HALF else "11"
+    return None

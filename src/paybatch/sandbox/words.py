@@ -22,6 +22,8 @@ Verb = Literal[
     "alert",
     "blacklist",
     "unblacklist",
+    "prepare_reversal",
+    "withdraw_reversal",
 ]
 Status = Literal["approved", "declined", "pending"]
 Minor = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]

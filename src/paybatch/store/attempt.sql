@@ -74,6 +74,7 @@ RETURNING
 
 -- name: take_of_payments
 -- Takes what is unknown of these payments, to be asked about now; nobody else does so until a time.
+-- Only what acted as one of these kinds, where they are given.
 UPDATE attempt AS a SET
     state = 'unknown', looks = a.looks + 1, next_look_at = %(until)s, asked_until = %(until)s
 FROM (
@@ -84,6 +85,7 @@ FROM (
     WHERE
         d.state IN ('unknown', 'person')
         AND (d.asked_until IS NULL OR d.asked_until <= %(now)s)
+        AND (%(acts)s::text [] IS NULL OR d.act = ANY(%(acts)s))
     ORDER BY d.merchant_id, d.operation_id
     FOR UPDATE OF d SKIP LOCKED
 ) AS w
@@ -93,6 +95,15 @@ RETURNING
     a.merchant_id, a.operation_id, a.batch_id, a.chunk_number, a.gate_id, a.key, a.act,
     a.amount_minor, a.payment_id, a.looks, w.state, a.created_at,
     a.sent_at;
+
+-- name: standing
+-- How tries stand: how their operation ended, or what it waits for.
+SELECT a.merchant_id, a.operation_id, coalesce(u.state, a.state) AS state
+FROM attempt AS a
+INNER JOIN
+    unnest(%(merchant_ids)s::integer [], %(operation_ids)s::bigint []) AS w (merchant_id, id)
+    ON a.merchant_id = w.merchant_id AND a.operation_id = w.id
+LEFT JOIN outcome AS u ON a.merchant_id = u.merchant_id AND a.operation_id = u.id;
 
 -- name: unknown_payments
 -- Those of these payments of which something is unknown.

@@ -140,12 +140,31 @@ def _of_payments(keys: pl.DataFrame) -> dict[str, list[int]]:
 
 
 def take_of_payments(
-    connection: Connection[Row], keys: pl.DataFrame, now: datetime, *, until: datetime
+    connection: Connection[Row],
+    keys: pl.DataFrame,
+    now: datetime,
+    *,
+    until: datetime,
+    acts: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """Take what is unknown of payments (``merchant_id, payment_id``), shaped as ``TAKEN``."""
-    parameters = {**_of_payments(keys), "now": now, "until": until}
+    """Take what is unknown of payments (``merchant_id, payment_id``), shaped as ``TAKEN``.
+
+    Only what acted as one of these kinds; None = all.
+    """
+    named = None if acts is None else list(acts)
+    parameters = {**_of_payments(keys), "now": now, "until": until, "acts": named}
     rows = connection.execute(_SQL["take_of_payments"], parameters).fetchall()
     return pl.DataFrame(rows, schema=TAKEN, orient="row")
+
+
+def standing(connection: Connection[Row], keys: pl.DataFrame) -> pl.DataFrame:
+    """Give how attempts (``merchant_id, id``) stand: ``merchant_id, operation_id, state``.
+
+    The state is that of the outcome, or ``unknown`` or ``person``.
+    """
+    rows = connection.execute(_SQL["standing"], _listed(keys)).fetchall()
+    schema = {"merchant_id": pl.Int32, "operation_id": pl.Int64, "state": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def unknown_payments(connection: Connection[Row], keys: pl.DataFrame) -> pl.DataFrame:

@@ -19,6 +19,7 @@ WITH chosen AS MATERIALIZED (
             WHEN %(chosen_ids)s::bigint [] IS NOT NULL THEN p.id = ANY(%(chosen_ids)s)
             ELSE
                 p.state = 'approved' AND NOT p.is_payout AND p.charged_back <= p.represented
+                AND p.prepared = 0
                 AND p.authorized - p.captured - p.released > p.reserved_capture + p.reserved_void
         END
 ),

@@ -18,8 +18,8 @@ COPY (
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
         p.scheme_transaction_id, p.made_on,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
-        p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
-        p.reserved_void, p.reserved_refund
+        p.refund_settled, p.returned, p.charged_back, p.represented, p.prepared,
+        p.reserved_capture, p.reserved_void, p.reserved_refund
     FROM payment AS p
     INNER JOIN
         unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
@@ -40,8 +40,8 @@ COPY (
         encode(uuid_send(p.number_id), 'hex') AS number_id, p.brand, p.expiry,
         p.scheme_transaction_id, p.made_on,
         p.authorized, p.released, p.captured, p.cancelled, p.settled, p.refunded,
-        p.refund_settled, p.returned, p.charged_back, p.represented, p.reserved_capture,
-        p.reserved_void, p.reserved_refund
+        p.refund_settled, p.returned, p.charged_back, p.represented, p.prepared,
+        p.reserved_capture, p.reserved_void, p.reserved_refund
     FROM payment AS p
     INNER JOIN
         unnest(%(merchant_ids)s::integer [], %(payment_ids)s::bigint []) AS w (merchant_id, id)
@@ -63,14 +63,14 @@ INNER JOIN
 CREATE TEMPORARY TABLE IF NOT EXISTS amount_change (
     merchant_id integer, id bigint, authorized bigint, released bigint, captured bigint,
     cancelled bigint, settled bigint, refunded bigint, refund_settled bigint, returned bigint,
-    charged_back bigint, represented bigint, state text
+    charged_back bigint, represented bigint, prepared bigint, state text
 ) ON COMMIT DELETE ROWS;
 
 -- name: copy_changes
 -- Fills it.
 COPY amount_change (
     merchant_id, id, authorized, released, captured, cancelled, settled, refunded, refund_settled,
-    returned, charged_back, represented, state
+    returned, charged_back, represented, prepared, state
 ) FROM STDIN (FORMAT csv);
 
 -- name: apply_changes
@@ -86,6 +86,7 @@ UPDATE payment AS p SET
     returned = p.returned + c.returned,
     charged_back = p.charged_back + c.charged_back,
     represented = p.represented + c.represented,
+    prepared = p.prepared + c.prepared,
     state = coalesce(c.state, p.state)
 FROM amount_change AS c
 WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
@@ -113,6 +114,7 @@ UPDATE payment AS p SET
     returned = p.returned + c.returned,
     charged_back = p.charged_back + c.charged_back,
     represented = p.represented + c.represented,
+    prepared = p.prepared + c.prepared,
     state = coalesce(c.state, p.state)
 FROM
     unnest(
@@ -120,10 +122,10 @@ FROM
         %(released)s::bigint [], %(captured)s::bigint [], %(cancelled)s::bigint [],
         %(settled)s::bigint [], %(refunded)s::bigint [], %(refund_settled)s::bigint [],
         %(returned)s::bigint [], %(charged_back)s::bigint [], %(represented)s::bigint [],
-        %(state)s::text []
+        %(prepared)s::bigint [], %(state)s::text []
     ) AS c (
         merchant_id, id, authorized, released, captured, cancelled, settled, refunded,
-        refund_settled, returned, charged_back, represented, state
+        refund_settled, returned, charged_back, represented, prepared, state
     )
 WHERE p.merchant_id = c.merchant_id AND p.id = c.id;
 
@@ -177,7 +179,7 @@ SELECT
     p.authorized,
     p.released,
     p.captured, p.cancelled, p.settled, p.refunded, p.refund_settled, p.returned, p.charged_back,
-    p.represented,
+    p.represented, p.prepared,
     p.reserved_capture, p.reserved_void, p.reserved_refund, p.created_at
 FROM payment AS p
 INNER JOIN merchant AS m ON p.merchant_id = m.id

@@ -13,6 +13,7 @@ from paybatch.flow.engine import Engine
 from paybatch.flow.place import place_of_merchants
 from paybatch.flow.sending.rebuilt import rebuilt
 from paybatch.flow.sending.recover import GUARD, asked_about, conclude
+from paybatch.flow.sending.retrying import retried, retrying
 from paybatch.flow.working.changes import KEY
 from paybatch.flow.working.sender import Sender
 from paybatch.store import attempts
@@ -27,6 +28,20 @@ def asked(engine: Engine, queries: pl.DataFrame) -> pl.DataFrame:
 
     Never inside a transaction.
     """
+    retries = pl.col("act").is_in(retrying())
+    found = [
+        answers(engine, part)
+        for answers, part in (
+            (retried, queries.filter(retries)),
+            (_asked, queries.filter(~retries)),
+        )
+        if not part.is_empty()
+    ]
+    return pl.concat(found)
+
+
+def _asked(engine: Engine, queries: pl.DataFrame) -> pl.DataFrame:
+    """Settle all that is unknown of payments, and ask about the calls that made them."""
     keys = queries.select_seq(KEY).unique().sort(KEY)
     now = engine.clock()
     with engine.database.transaction() as connection:

@@ -153,7 +153,7 @@ def _amount_ladder(kind: Kind, capabilities: Capabilities) -> list[Fault]:
         Fault(
             Reason.PARTIAL_NOT_SUPPORTED,
             "amount_minor",
-            pl.lit(kind.whole_only(capabilities)) & (amount < left),
+            kind.whole_only(capabilities) & (amount < left),
         ),
         Fault(Reason.AMOUNT_ABOVE_LEFT, "amount_minor", amount > left),
     ]

@@ -340,6 +340,8 @@ CREATE TABLE payment (
     returned bigint NOT NULL DEFAULT 0 CHECK (returned >= 0),
     charged_back bigint NOT NULL DEFAULT 0 CHECK (charged_back >= 0),
     represented bigint NOT NULL DEFAULT 0 CHECK (represented >= 0),
+    -- A reversal that is prepared, and not completed or withdrawn yet.
+    prepared bigint NOT NULL DEFAULT 0 CHECK (prepared >= 0),
     reserved_capture bigint NOT NULL DEFAULT 0 CHECK (reserved_capture >= 0),
     reserved_void bigint NOT NULL DEFAULT 0 CHECK (reserved_void >= 0),
     reserved_refund bigint NOT NULL DEFAULT 0 CHECK (reserved_refund >= 0),
@@ -353,6 +355,11 @@ CREATE TABLE payment (
     CONSTRAINT payment_refund_limit CHECK (
         (refunded + reserved_refund) * 100
         <= (captured - cancelled) * (100 + refund_excess_percent)
+    ),
+    -- No more is prepared than may be released, cancelled or refunded.
+    CONSTRAINT payment_prepared_limit CHECK (
+        (prepared + refunded) * 100
+        <= (authorized - released - cancelled) * (100 + refund_excess_percent)
     )
 ) WITH (fillfactor = 80);
 
