@@ -84,4 +84,5 @@ def _clock_apart(connection: Connection[Row], clock: Clock) -> float:
     """Give how far the clocks are apart at least: the answer was on its way for a while."""
     before = clock()
     (told,) = connection.execute(_SQL["clock"]).fetchall()[0]
-    return max(0.0, (before - told).total_seconds(), (told - clock()).total_seconds())
+    apart: float = max((before - told).total_seconds(), (told - clock()).total_seconds())
+    return max(0.0, apart)
