@@ -11,8 +11,8 @@ recurring charges are answered "stop recurring"; 4000000000000366 approves, but 
 not prepared (at gates of two stages). Scores: ...0127 95, ...0135 50, others 5.
 CVV: 200, 201, 301 (American Express 2000, 2011, 3011) answer N, U, S; every other M.
 Billing postal code: 20000 answers N, 20001 U; every other Y.
-ACH routing: 000000000 declines; 000000001 and 000000002 approve, for trials of a return, which is
-sent as a row (`debit_return`): the sandbox keeps no state, and so returns nothing by itself.
+ACH routing: 000000000 declines; 000000001 approves, and comes back two days later (R01); 000000002
+comes back after 45 days (R10). A worker's clock makes those returns.
 Amounts that end in 50200 decline; 50201 do not honor; 50202 insufficient funds; 50203 exceeds
 limit; 50204 invalid transaction; 50220 invalid amount; 50400 is an error of the processor.
 
@@ -27,7 +27,7 @@ from functools import cache
 
 import polars as pl
 
-from paybatch.domain.connector import Connector, Response, Result, Verb
+from paybatch.domain.connector import Connector, Response, Result, Returned, Verb
 from paybatch.domain.few import has_any
 
 _CARDS: dict[str, Response] = {
@@ -45,11 +45,7 @@ _SECOND_TIME = "4000000000000341"
 _NOT_AGAIN = "4000000000000358"
 _SCORES = {"4000000000000127": 95, "4000000000000135": 50}
 _SCORE_OF_OTHERS = 5
-_ROUTING = {
-    "000000000": "declined",
-    "000000001": "approved; send a debit_return by hand, as a bank would in days",
-    "000000002": "approved; send a debit_return by hand, as a bank would in weeks",
-}
+_RETURNS = {"000000001": Returned(2, "R01"), "000000002": Returned(45, "R10")}
 _AMOUNTS: dict[int, Response] = {
     50200: Response.DECLINED,
     50201: Response.DO_NOT_HONOR,
@@ -211,7 +207,11 @@ CONNECTOR = Connector(
     wants=frozenset({"attempt", "billing_postal_code", "pattern", "voice_approval_code"}),
     test_values={
         **{number: f"declined: {response.value}" for number, response in _CARDS.items()},
-        **_ROUTING,
+        "000000000": "declined",
+        **{
+            number: f"approved; comes back after {each.after_days} days with {each.code}"
+            for number, each in _RETURNS.items()
+        },
         _REFUNDS_DECLINE: "approves, its refunds decline",
         _HALF: "approves half of the amount",
         _CHALLENGE: "approves, and is held by its fraud score",
@@ -220,6 +220,7 @@ CONNECTOR = Connector(
         _NOT_AGAIN: "approves, but stops recurring charges",
         **{number: f"scores {score}" for number, score in _SCORES.items()},
     },
+    returns=_RETURNS,
     triggers={
         "amount_minor, its last five digits": {
             str(amount): f"declined: {response.value}" for amount, response in _AMOUNTS.items()

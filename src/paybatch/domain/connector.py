@@ -136,6 +136,19 @@ Send = Callable[[pl.DataFrame], Iterator[pl.DataFrame]]
 ReadSettlement = Callable[[Path], pl.LazyFrame]
 
 
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """When a debit comes back in test mode, and why.
+
+    Attributes:
+        after_days: How many days after it was made.
+        code: The bank's return code, such as ``R01``.
+    """
+
+    after_days: int
+    code: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
     """What a connector says of itself.
@@ -151,6 +164,8 @@ class Connector:
         test_values: Numbers that nobody has -> their meaning. They skip check-digit rules on gates
             in test mode, and no live gate takes them.
         triggers: What else makes it answer otherwise in test mode: column -> value -> meaning.
+        returns: Routing numbers among the test values whose debits come back by themselves, in test
+            mode only: the clock makes their returns.
         settings: What a gate must tell it, such as the processor's address -> its meaning.
         calls_per_second: How many calls its processor takes from all gates; None = no limit.
         calls_in_flight: How many calls may be under way at once.
@@ -172,6 +187,7 @@ class Connector:
     wants: frozenset[str] = frozenset()
     test_values: Mapping[str, str] = field(default_factory=dict)
     triggers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    returns: Mapping[str, Returned] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     calls_per_second: float | None = None
     calls_in_flight: int = 1

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from paybatch import registry
 from paybatch.domain.text import filled
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
@@ -52,6 +53,26 @@ def lapsed_work(engine: Engine) -> list[pl.DataFrame]:
         return _grouped(due.lapsed_holds(connection, rules, ROWS_MAX))
 
 
+def returned_work(engine: Engine) -> list[pl.DataFrame]:
+    """Give the debits of test accounts that come back now: a table for each batch to be.
+
+    It is as ``due.DUE``, with a ``return_code``. On live gates returns are what banks tell.
+    """
+    rules: list[tuple[int, str, str, date, date]] = []
+    for gate in gates_of_all(engine):
+        connector = registry.connectors().get(gate.connector)
+        if connector is not None and gate.mode == "test":
+            day = _day(engine, gate)
+            rules += [
+                (gate.id, bank_code, each.code, day - timedelta(days=each.after_days), day)
+                for bank_code, each in connector.returns.items()
+            ]
+    if not rules:
+        return []
+    with engine.database.transaction() as connection:
+        return _grouped(due.returned_debits(connection, rules, ROWS_MAX))
+
+
 def hand_in(engine: Engine, work: pl.DataFrame) -> int:
     """Do what is due: hand it in as its sender's file and take it on; give the batch's id.
 
@@ -86,7 +107,8 @@ def receive_own(engine: Engine, work: pl.DataFrame, content: bytes) -> int:
 def written(engine: Engine, work: pl.DataFrame) -> bytes:
     """Write what is due as a file of the native dialect."""
     ids = engine.public_ids.encode(work["payment_id"], "pay", Shape.NATIVE)
-    rows = work.select_seq("kind", "merchant", payment=pl.lit(ids), due_on="due_on")
+    codes = [name for name in ("return_code",) if name in work.columns]
+    rows = work.select_seq("kind", "merchant", *codes, payment=pl.lit(ids), due_on="due_on")
     day = pl.col("due_on").dt.to_string("%Y-%m-%d")
     rows = rows.with_columns_seq(idempotency_key=filled(_KEYED, "kind", "payment", day))
     target = io.BytesIO()

@@ -81,6 +81,7 @@ def worker_app(engine: Engine, ends: "Ends") -> procrastinate.App:
     @app.task(name="paybatch.lapsed", queue=QUEUE, queueing_lock="lapsed")
     def lapsed(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
         _on_time(engine, clock.lapsed_work)
+        _on_time(engine, clock.returned_work)
 
     return app
 
@@ -205,6 +206,7 @@ def _worked(engine: Engine, *, wait: bool) -> bool:
         take_on_left(engine)
         if not engine.stopping.is_set():
             _on_time(engine, clock.lapsed_work)
+            _on_time(engine, clock.returned_work)
             asyncio.run(_take_jobs(engine, Ends(), wait=wait))
     except (DatabaseGoneError, ConnectorException, *GONE) as error:
         if not wait:

@@ -44,6 +44,21 @@ def hand_over(connection: Connection[Row], rows: pl.DataFrame, batch_id: int) ->
     connection.execute(_SQL["hand_over"], parameters)
 
 
+def returned_debits(
+    connection: Connection[Row], rules: Sequence[tuple[int, str, str, date, date]], limit: int
+) -> pl.DataFrame:
+    """Read the debits that come back now, shaped as ``DUE`` and with their ``return_code``.
+
+    ``rules`` give, for each gate and bank code, the return code, the last day on which a debit was
+    made that comes back, and the gate's own day.
+    """
+    columns = zip(*rules, strict=True)
+    names = ("gate_ids", "bank_codes", "codes", "last_days", "days")
+    parameters = {name: list(each) for name, each in zip(names, columns, strict=True)}
+    shape = {**DUE, "return_code": pl.String()}
+    return copy_out(connection, _SQL["returned_debits"], {**parameters, "limit": limit}, shape)
+
+
 def lapsed_holds(
     connection: Connection[Row], rules: Sequence[tuple[int, str | None, date, date]], limit: int
 ) -> pl.DataFrame:

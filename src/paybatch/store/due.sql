@@ -42,6 +42,31 @@ WHERE
     d.merchant_id = w.merchant_id AND d.payment_id = w.payment_id
     AND d.kind = w.kind AND d.due_on = w.due_on AND d.batch_id IS NULL;
 
+-- name: returned_debits
+-- Debits that were taken from accounts at these banks of a gate, made on or before the last day,
+-- and not returned yet; what was refunded meanwhile is no matter of the payer's bank.
+COPY (
+    SELECT
+        s.name AS sender, m.name AS merchant, p.merchant_id, p.id AS payment_id,
+        'debit_return' AS kind, g.day AS due_on, g.code AS return_code
+    FROM payment AS p
+    INNER JOIN operation AS o ON p.merchant_id = o.merchant_id AND p.id = o.id
+    INNER JOIN sender AS s ON o.sender_id = s.id
+    INNER JOIN merchant AS m ON p.merchant_id = m.id
+    INNER JOIN
+        unnest(
+            %(gate_ids)s::integer [], %(bank_codes)s::text [], %(codes)s::text [],
+            %(last_days)s::date [], %(days)s::date []
+        ) AS g (id, bank_code, code, last_day, day)
+        ON p.gate_id = g.id AND o.bank_code = g.bank_code
+    WHERE
+        p.made_on <= g.last_day AND p.brand = 'bank' AND p.state = 'approved'
+        AND NOT p.is_payout
+        AND p.captured > p.cancelled AND p.returned = 0
+    ORDER BY p.merchant_id, p.id
+    LIMIT %(limit)s
+) TO STDOUT (FORMAT csv);
+
 -- name: lapsed_holds
 -- Payments by card whose hold is over: made on or before the last day of their gate and brand
 -- (a null brand stands for all others). What is under way on them is waited for.
