@@ -10,9 +10,8 @@ from bench.chaos.town import Town
 from paybatch.store import embedded
 
 _FAULTS_AT_ONCE = 20
-_STEPS = 30  # on a fast machine too, something is harmed so often in a run,
-_STEPS_MAX = 200  # and on a slow one something is done between two harms,
-_PATIENCE = 10  # but it does not wait for that longer than this much longer
+_STEPS = 30  # on a fast machine too, something is harmed so often in a run
+_PATIENCE = 10  # so many times longer than usual it waits for something to be done
 
 
 @dataclass
@@ -39,9 +38,9 @@ class Harm:
 
     def _is_due(self, now: float, share: float) -> bool:
         """Tell whether it is time for the next harm; that is no matter of the machine's speed."""
-        step = share - self.share
+        step, least = share - self.share, 1 / self.town.plan.harms_max
         late = self.due + _PATIENCE * self.town.plan.harm_seconds
-        return step >= 1 / _STEPS or now >= late or (now >= self.due and step >= 1 / _STEPS_MAX)
+        return step >= 1 / _STEPS or now >= late or (now >= self.due and step >= least)
 
     def do(self, what: str) -> None:
         """Do one harm."""
