@@ -22,7 +22,7 @@ from paybatch.flow.sending.flight import Flight
 AMBUSH = "CHAOS_AMBUSH"  # which of them, and the folder that counts how often
 TIMES_MAX = 4  # of each in a run
 _CHANCE = 0.3
-_POLL_SECONDS, _STANDS_SECONDS_MAX = 0.2, 60.0
+_POLL_SECONDS, _STANDS_SECONDS_MAX = 0.2, 30.0
 _SETTLED = "SELECT count(*) FROM outcome WHERE id = ANY(%s)"
 
 

@@ -11,6 +11,7 @@ from paybatch.store import embedded
 
 _FAULTS_AT_ONCE = 20
 _STEPS = 30  # on a fast machine too, something is harmed so often in a run
+_PATIENCE = 10  # so many times longer than usual it waits for something to be done
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Harm:
 
     town: Town
     due: float = 0.0
-    due_share: float = 0.0
+    share: float = 0.0
     stopped: list[tuple[float, "subprocess.Popen[str]"]] = field(default_factory=list)
 
     def turn(self, share: float) -> None:
@@ -28,12 +29,18 @@ class Harm:
         for each in [each for each in self.stopped if each[0] < now]:
             self.stopped.remove(each)
             each[1].send_signal(signal.SIGCONT)
-        if now >= self.due or share >= self.due_share:
+        if self._is_due(now, share):
             harms = [each for each in plan.harms if each != "kill caller" or plan.calls]
             if self.due and harms:
                 self.do(self.town.chance.choice(harms))
             self.due = now + self.town.chance.uniform(0.3, 1.7) * plan.harm_seconds
-            self.due_share = share + 1 / _STEPS
+            self.share = share
+
+    def _is_due(self, now: float, share: float) -> bool:
+        """Tell whether it is time for the next harm; that is no matter of the machine's speed."""
+        step, least = share - self.share, 1 / self.town.plan.harms_max
+        late = self.due + _PATIENCE * self.town.plan.harm_seconds
+        return step >= 1 / _STEPS or now >= late or (now >= self.due and step >= least)
 
     def do(self, what: str) -> None:
         """Do one harm."""

@@ -45,6 +45,7 @@ class Plan:
         rates: How often a request meets each fault.
         harms: What is killed or stopped.
         harm_seconds: The mean time between two of them.
+        harms_max: On a slow machine so many in a run, for something must be done in between.
         seconds_max: After this long there is no more harm, and what is left is let settle.
         stands_seconds_max: Then, when nothing becomes known for so long, nothing will any more.
         ambushes: What happens at the worst place; see ``ambush``.
@@ -66,7 +67,8 @@ class Plan:
     rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
     harms: tuple[str, ...] = HARMS
     harm_seconds: float = 1.5
-    seconds_max: float = 90.0
+    harms_max: int = 50
+    seconds_max: float = 300.0
     stands_seconds_max: float = 120.0
     ambushes: tuple[str, ...] = ()
     mutant: str = ""
@@ -82,15 +84,16 @@ _WITHOUT_KEYS = 3  # one run in four is with a processor that takes no idempoten
 
 def short(seed: int, **told: Any) -> Plan:
     """Give the plan of the form that is part of ``make test``."""
-    usual = {"files": 6, "rows": 500, "calls": 200, "seconds_max": 100.0}
+    usual = {"files": 5, "rows": 400, "calls": 150, "seconds_max": 900.0}
     usual |= {"has_parts": True, "harm_seconds": 1.5}
     return Plan(seed=seed, **{**usual, **told})
 
 
 def long(seed: int, **told: Any) -> Plan:
     """Give the plan of a run of the long form: more of everything."""
-    usual = {"files": 20, "rows": 2_500, "chunk_rows": 500, "seconds_max": 1800.0}
+    usual = {"files": 20, "rows": 2_500, "chunk_rows": 500, "seconds_max": 3600.0}
     usual |= {"calls": 1_500, "has_parts": True, "harm_seconds": 6.0, "claim_rows": 400}
+    usual |= {"harms_max": 200}
     if seed % 4 == _WITHOUT_KEYS:  # there a call that is late must not be taken for absent
         usual |= {"has_keys": False, "timeout_seconds": 3.0}
     return Plan(seed=seed, **{**usual, **told})
