@@ -12,8 +12,8 @@ from paybatch.flow import batch as batches
 from paybatch.flow import control
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine, load_batch
-from paybatch.flow.place import Place
-from paybatch.flow.sending.passing import PROBE_CALLS
+from paybatch.flow.place import Place, find_place
+from paybatch.flow.sending.passing import PROBE_CALLS, passing
 from paybatch.flow.traffic import Traffic
 from paybatch.flow.worker import take_on_left
 from paybatch.store import breakers
@@ -177,3 +177,19 @@ def test_a_few_failures_are_tried_again(timed: tuple[Engine, Clock], model: Mode
     done = hand_in(engine, rows)
     assert (done.state, len(model.calls)) == ("paused", 3)
     assert done.pause_reason == "the processor of gate sandbox did not answer 3 calls in a row"
+
+
+def test_a_probe_waits_for_tokens(engine: Engine) -> None:
+    engine, clock = clocked(engine)
+    with engine.database.transaction() as connection:
+        limited = """UPDATE gate SET capabilities = capabilities || '{"calls_per_second": 1}'"""
+        connection.execute(limited)
+    place = find_place(engine, "local")
+    gate = place.gate(place.gate_id)
+    assert passing(engine, place, gate.id, 5).count
+    with engine.database.transaction() as connection:
+        breakers.open_breaker(connection, (1, gate.id), "mute", clock.now, clock.now)
+    turn = passing(engine, place, gate.id, 5)
+    assert (turn.count, turn.shut, turn.is_probe) == (0, None, False)
+    clock.now += timedelta(seconds=5)
+    assert passing(engine, place, gate.id, 5).is_probe

@@ -176,6 +176,38 @@ def test_a_close_that_was_told_a_moment_ago_is_not_taken_for_absent(
     assert (len(sent), closes(processor)) == (1, [900])
 
 
+@pytest.mark.usefixtures("outside")
+def test_a_close_of_a_worker_that_died_may_be_on_its_way(
+    clocked: tuple[Engine, Clock], processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, clock = clocked
+    run(engine, sale("a", 900))
+    sent: list[pl.DataFrame] = []
+
+    def send(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        sent.append(calls)
+        raise KeyboardInterrupt
+
+    def drained(*_: object) -> None:
+        clock.now += timedelta(seconds=299)  # it was slow before it sent
+
+    own = replace(registry.connectors()["sandbox"], send=send, idempotent=False)
+    monkeypatch.setitem(registry.connectors(), "sandbox", own)
+    with monkeypatch.context() as patch:
+        patch.setattr("paybatch.flow.sending.close_day._drain", drained)
+        run(engine, close())
+        with pytest.raises(KeyboardInterrupt):
+            carry_on_all(engine)
+    clock.now += timedelta(minutes=5, seconds=1)
+    carry_on_all(engine)
+    assert len(processor.looks) == 1
+    assert gate_state(engine) == "closing"
+    list(processor.send(sent[0]))  # now it arrives
+    clock.now += timedelta(hours=1)
+    carry_on_all(engine)
+    assert [state for state, *_ in outcomes(engine, "close_day")] == ["approved"]
+
+
 def test_a_declined_close_leaves_the_gate_closing_until_it_is_unlocked(
     clocked: tuple[Engine, Clock], processor: Processor
 ) -> None:
@@ -261,7 +293,7 @@ def test_a_close_is_taken_on_wherever_its_worker_was_killed(
     engine, clock = clocked
     run(engine, sale("a", 1000))
     begun = run(engine, close())
-    for step in ("_drain", "_tell", "_replies", "_conclude", "finish"):
+    for step in ("_drain", "_tell", "replies_of", "_conclude", "finish"):
         with monkeypatch.context() as patch:
             patch.setattr(f"paybatch.flow.sending.close_day.{step}", _killed)
             if asked(engine, "SELECT 1 FROM closing"):

@@ -92,12 +92,30 @@ def test_a_call_that_was_sent_a_moment_ago_is_not_taken_for_absent(
     assert laws_hold(engine)
 
 
+def test_what_counts_is_when_the_processor_was_asked_not_when_it_answered(
+    sent_late: tuple[Engine, Clock], slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, clock = sent_late
+    look(engine, clock, times=1)
+
+    def slowly(calls: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        told = list(slow.look_up(calls))
+        clock.now += timedelta(seconds=2 * TIMEOUT_SECONDS)
+        yield from told
+
+    own = replace(registry.connectors()["sandbox"], look_up=slowly)
+    monkeypatch.setitem(registry.connectors(), "sandbox", own)
+    look(engine, clock, times=1)
+    assert len(slow.looks) >= 2
+    assert outcomes(engine) == []
+
+
 def test_a_call_that_cannot_be_on_its_way_any_more_has_failed(
     sent_late: tuple[Engine, Clock], slow: Slow
 ) -> None:
     engine, clock = sent_late
     look(engine, clock, times=2)
-    clock.now += timedelta(seconds=2 * TIMEOUT_SECONDS)
+    clock.now += timedelta(seconds=2 * TIMEOUT_SECONDS + 10)  # and clocks may be apart
     recover(engine)
     assert [state for state, *_ in outcomes(engine)] == ["failed"]
     assert slow.done == 0

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,8 @@ from outside_support import CARD, Model, hand_in, outcomes
 from paybatch import registry
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine, load_batch
+from paybatch.flow.place import Place
+from paybatch.flow.sending.outward import Outward
 from paybatch.flow.worker import take_on
 from paybatch.store import directory
 from tests_support import laws_hold
@@ -103,3 +106,11 @@ def test_a_worker_process_answers_on_its_port_and_ends_at_sigterm(engine: Engine
     told = [json.loads(line) for line in rest.splitlines() if line.startswith("{")]
     assert told[-1]["event"] == "stopped"
     assert {"level", "timestamp"} <= set(told[-1])
+
+
+def test_who_waits_for_a_turn_sees_that_the_worker_stops(engine: Engine, place: Place) -> None:
+    engine.stopping.set()
+    began = time.monotonic()
+    assert not Outward(engine, place, engine.clock())._waited(60.0)
+    assert time.monotonic() - began < 30
+    engine.stopping.clear()

@@ -7,8 +7,10 @@ transaction ends with their attempts, and the worker has the chunk until their r
 
 import secrets
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event, get_ident
 
 import polars as pl
@@ -48,12 +50,14 @@ class _Crew:
 
     Attributes:
         waits: They wait for chunks that other processes have, too.
+        holds: Tells whether the worker's lock is there: without it others may take its chunks.
         stopped: They end after their chunk.
         busy: Those that have a chunk.
         took: One of them had a chunk.
     """
 
     waits: bool
+    holds: Callable[[], bool]
     stopped: Event = field(default_factory=Event)
     busy: set[int] = field(default_factory=set)
     took: bool = False
@@ -72,9 +76,9 @@ def work(
     holder = secrets.randbits(HOLDER_BITS)
     shared = Work(engine=engine, batch=batch, place=place, key=key, holder=holder)
     threads = engine.settings.threads * (FLIGHTS if place.has_outside else 1)
-    crew = _Crew(waits)
     with engine.database.session() as session, ThreadPoolExecutor(threads) as pool:
         chunks.hold_as_worker(session, holder)
+        crew = _Crew(waits, partial(chunks.is_there, session) if place.has_outside else _always)
         try:
             for each in [pool.submit(_work_chunks, shared, advance, crew) for _ in range(threads)]:
                 each.result()
@@ -83,6 +87,10 @@ def work(
             pool.shutdown()
             chunks.leave_as_worker(session, holder)
     return crew.took
+
+
+def _always() -> bool:
+    return True
 
 
 def _work_chunks(work: Work, advance: Advance, crew: _Crew) -> None:
@@ -99,6 +107,9 @@ def _work_chunks(work: Work, advance: Advance, crew: _Crew) -> None:
 
 def _take_chunks(work: Work, advance: Advance, crew: _Crew) -> None:
     while not crew.stopped.is_set() and not work.engine.stopping.is_set():
+        if not crew.holds():
+            crew.stopped.set()  # whoever takes the batch on has a lock of its own
+            return
         if _must_stop(work):
             move(work.engine, work.batch.id, BatchState.CANCELLING)
             return

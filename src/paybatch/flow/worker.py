@@ -92,6 +92,7 @@ def take_on(engine: Engine, batch_id: int) -> None:
     Rows that another worker has are left to it: there may be other batches to work. It is looked
     after them a little later, as that worker may be gone by then.
     """
+    check_schema(engine)
     before = load_batch(engine, batch_id).state
     batches.go_on(engine, batch_id, waits=False)
     done = load_batch(engine, batch_id)

@@ -26,6 +26,11 @@ WHERE
     AND state IN ('open', 'probing') AND retry_at <= %(now)s
 RETURNING gate_id;
 
+-- name: put_off_probe
+-- Whose turn it was could send nothing: it is anybody's turn again at a time.
+UPDATE breaker SET state = 'open', retry_at = %(retry_at)s
+WHERE merchant_id = %(merchant_id)s AND gate_id = %(gate_id)s AND state = 'probing';
+
 -- name: close_breaker
 -- The processor takes calls again.
 UPDATE breaker SET state = 'closed', trips = 0

@@ -55,6 +55,11 @@ def probe_breaker(
     return connection.execute(_SQL["probe_breaker"], parameters).fetchone() is not None
 
 
+def put_off_probe(connection: Connection[Row], gate: GateKey, retry_at: datetime) -> None:
+    """Give a turn to probe back: there was nothing to send it with; the next is at a time."""
+    connection.execute(_SQL["put_off_probe"], {**_key(gate), "retry_at": retry_at})
+
+
 def close_breaker(connection: Connection[Row], gate: GateKey) -> bool:
     """Close a breaker; False when it was closed."""
     return connection.execute(_SQL["close_breaker"], _key(gate)).fetchone() is not None

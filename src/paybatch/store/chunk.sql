@@ -112,12 +112,14 @@ WHERE
     AND NOT EXISTS (
         SELECT 1 FROM attempt AS a
         WHERE a.batch_id = c.batch_id AND a.state IN ('unknown', 'person')
-    );
+    )
+ORDER BY c.batch_id;
 
 -- name: waiting_batches
 -- Batches with chunks of a merchant that wait, such as for its gates.
 SELECT DISTINCT batch_id FROM chunk
-WHERE state = 'waiting' AND merchant_ids @> ARRAY[%(merchant_id)s::integer];
+WHERE state = 'waiting' AND merchant_ids @> ARRAY[%(merchant_id)s::integer]
+ORDER BY batch_id;
 
 -- name: children_wait
 -- Whether operations that rows of a batch made still wait.
@@ -129,6 +131,10 @@ SELECT EXISTS (
 -- name: hold_of_worker
 -- A worker's own lock, which goes with its connection.
 SELECT pg_advisory_lock(%(holder)s);
+
+-- name: is_there
+-- Whether the connection that holds the lock is there.
+SELECT TRUE;
 
 -- name: leave_of_worker
 -- Lets go of it.

@@ -1,11 +1,12 @@
 """Chunks: the parts of a batch that are claimed and settled at once."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg.rows import dict_row
 
 from paybatch.domain.lifecycle import BatchState
@@ -238,9 +239,19 @@ def hold_as_worker(connection: Connection[Row], holder: int) -> None:
     connection.execute(_SQL["hold_of_worker"], {"holder": holder})
 
 
+def is_there(connection: Connection[Row]) -> bool:
+    """Tell whether a worker's connection is there, and so its lock; safe in several threads."""
+    try:
+        connection.execute(_SQL["is_there"])
+    except OperationalError:
+        return False
+    return True
+
+
 def leave_as_worker(connection: Connection[Row], holder: int) -> None:
-    """Let go of a worker's own lock."""
-    connection.execute(_SQL["leave_of_worker"], {"holder": holder})
+    """Let go of a worker's own lock; it is gone already where its connection is."""
+    with suppress(OperationalError):
+        connection.execute(_SQL["leave_of_worker"], {"holder": holder})
 
 
 def in_doubt(connection: Connection[Row], batch_id: int, number: int) -> bool:

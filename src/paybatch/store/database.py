@@ -49,7 +49,7 @@ LOOKS = {
 OPTIONS = (
     "-c timezone=UTC -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 "
     "-c tcp_keepalives_count=3 -c tcp_user_timeout=30000 "
-    "-c idle_in_transaction_session_timeout=300000"
+    "-c idle_in_transaction_session_timeout=300000 -c idle_session_timeout=0"
 )
 # What the driver raises when the server does not answer.
 GONE = (

@@ -107,7 +107,8 @@ def landed(engine: Engine, connection: Connection[Row], come: list[Come]) -> lis
     """
     sent = [each.outgoing.call for each in come]
     calls = pl.concat(sent, how="diagonal_relaxed") if len(sent) > 1 else sent[0]
-    replies = joined([each.reply for each in come])
+    told = [each.reply for each in come]
+    replies = pl.concat(told, how="diagonal") if len(told) > 1 else told[0]
     known, lost = parted(calls, replies)
     answers: dict[int, Answer] = {}
     if not known.is_empty():

@@ -8,26 +8,26 @@ asked; whoever is killed, the close is taken on by the next from where it stands
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import polars as pl
+import structlog
 
 from paybatch import registry
 from paybatch.domain.connector import Response, Result
-from paybatch.domain.effects import CloseDay, Expand
-from paybatch.domain.few import joined
+from paybatch.domain.effects import Expand
+from paybatch.domain.masking import mask_text
 from paybatch.domain.money import decimal_text
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place, place_of_merchants
-from paybatch.flow.sending.outward import Outward
-from paybatch.flow.sending.recover import GUARD, asked_of, next_look
+from paybatch.flow.place import place_of_merchants
+from paybatch.flow.sending.asked_close import NO_REPLIES, Room, effect_of, replies_of
+from paybatch.flow.sending.recover import GUARD, next_look
 from paybatch.flow.tallies import left, tally
 from paybatch.flow.waking import wake, wake_merchant
 from paybatch.flow.working.closing import (
     ANSWER,
-    NO_MEANS,
     Closed,
     Day,
     RefusedError,
@@ -40,40 +40,19 @@ from paybatch.flow.working.closing import (
 )
 from paybatch.flow.working.expanding import outcome_of
 from paybatch.flow.working.gates import as_answered, as_refused, settled_of
-from paybatch.flow.working.replies import KNOWN, OUTSIDE
+from paybatch.flow.working.replies import KNOWN, ConnectorError
 from paybatch.flow.working.row_errors import store_errors
 from paybatch.flow.working.settle import Settled, business_day, store
 from paybatch.store import attempts, closings, operations, settlements
 from paybatch.store.children import totals_of_children
 from paybatch.store.closings import DRAINING, Call, Closing, Taken
-from paybatch.store.database import Connection, Row
+from paybatch.store.database import Connection, ConstraintError, DatabaseBusyError, Row
 from paybatch.store.directory import Gate
 from paybatch.store.public_ids import Shape
 
+_log = structlog.get_logger(__name__)
 DRAIN_POLL_SECONDS = 0.1
-SEND_PATIENCE_SECONDS = 5.0  # then a processor that takes nothing is asked later
 LISTED_MAX = 10  # of what is unknown at a gate, so many operations are named
-
-
-@dataclass(frozen=True)
-class Room:
-    """A close that was taken on, and where it is worked."""
-
-    engine: Engine
-    place: Place
-    taken: Taken
-
-    def gates(self, closing: Closing) -> list[Gate]:
-        """Give the gates that are closed."""
-        return [self.place.gate(each) for each in closing.gate_ids]
-
-    def row(self, connection: Connection[Row]) -> pl.DataFrame:
-        """Read the operation."""
-        keys = {"merchant_id": [self.taken.merchant_id], "id": [self.taken.operation_id]}
-        return attempts.claim_ids(connection, pl.DataFrame(keys))
-
-
-NO_REPLIES = pl.DataFrame(schema=OUTSIDE).drop("retry_after_seconds")
 
 
 def carry_on_all(engine: Engine) -> int:
@@ -83,8 +62,26 @@ def carry_on_all(engine: Engine) -> int:
         found = _take(engine, None)  # one that is not answered now is asked about later
         if found is None:
             break
-        ended += _carried_on(engine, found) is not None
+        try:
+            ended += _carried_on(engine, found) is not None
+        except (ConnectorError, ConstraintError, DatabaseBusyError) as error:
+            _put_off(engine, found, error)
     return ended
+
+
+def _put_off(engine: Engine, taken: Taken, error: Exception) -> None:
+    """Let a close be taken on again later, by the schedule of what is unknown: then a person."""
+    place = place_of_merchants(engine, [taken.merchant_id])
+    with engine.database.transaction() as connection:
+        closing = closings.hold_closing(connection, taken)
+        if closing is None:
+            return
+        row = {name: getattr(taken, name) for name in ("merchant_id", "operation_id", "looks")}
+        row["gate_id"] = closing.gate_ids[0]
+        then = next_look(place, row, engine.clock())
+        attempts.set_next_look(connection, row, then)
+    said = mask_text(str(error).partition("\n")[0])
+    _log.error("close put off", operation=_public(engine, taken.operation_id), said=said)
 
 
 def carry_on(engine: Engine, operation_id: int) -> pl.DataFrame | None:
@@ -122,7 +119,11 @@ def _carried_on(engine: Engine, taken: Taken) -> pl.DataFrame | None:
         if closings.hold_closing(connection, taken) is None:
             return None
         calls = [each for each in closings.list_calls(connection, taken) if each.result is None]
-    replies = _replies(room, calls, since, closing.drain_until) if calls else NO_REPLIES
+        if since is not None:
+            row = {"merchant_id": taken.merchant_id, "operation_id": taken.operation_id}
+            row["looks"] = taken.looks
+            attempts.set_next_look(connection, row, since + GUARD, sent_at=since)
+    replies = replies_of(room, calls, since, closing.drain_until) if calls else NO_REPLIES
     return _conclude(room, replies, since)
 
 
@@ -163,7 +164,7 @@ def _tell(room: Room) -> pl.DataFrame | None:
                 number = len(calls) + 1
                 sums = {name: getattr(totals, name) for name in _SUMS}
                 key = f"{_public(engine, taken.operation_id)}-{number}"
-                is_asked = _effect(row["kind"]).verb in room.place.connector(gate.id).verbs
+                is_asked = effect_of(row["kind"]).verb in room.place.connector(gate.id).verbs
                 done = None if is_asked else Result.APPROVED.value
                 calls.append(
                     Call(
@@ -189,14 +190,6 @@ def _public(engine: Engine, operation_id: int) -> str:
     return engine.public_ids.encode_one(operation_id, "op", Shape.NATIVE)
 
 
-def _effect(kind: str) -> CloseDay:
-    """Give the close that a kind asks for, itself or behind what it makes."""
-    effect = registry.kinds()[kind].gate_effect
-    closes = effect.closes if isinstance(effect, Expand) else effect
-    assert isinstance(closes, CloseDay)
-    return closes
-
-
 def _left_open(engine: Engine, found: Sequence[Mapping[str, Any]]) -> str:
     """Say what is unknown at the gates."""
     if not found:
@@ -214,54 +207,6 @@ def _left_open(engine: Engine, found: Sequence[Mapping[str, Any]]) -> str:
     more = [f"and {total - len(told)} more"] if total > len(told) else []
     listed = ", ".join([*told, *more])
     return f"not known yet, and left to the day in which it settles: {listed}"
-
-
-def _replies(
-    room: Room, calls: Sequence[Call], since: datetime | None, drain_until: datetime
-) -> pl.DataFrame:
-    """Ask the processors; ``since`` is when it was known that the calls are ours to send.
-
-    Without it they may have been sent before (after the drain), and are looked up like lost ones.
-    """
-    with room.engine.database.transaction() as connection:
-        kind = room.row(connection)["kind"][0]
-    table = _table(room, calls, kind)
-    if since is None:
-        tries = table.select_seq(
-            operation_id="operation",
-            looks=pl.lit(room.taken.looks),
-            created_at=pl.lit(drain_until),
-            sent_at=pl.lit(room.taken.sent_at, pl.Datetime("us", "UTC")),
-        )
-        return asked_of(room.engine, room.place, tries, table)
-    patience = SEND_PATIENCE_SECONDS
-    out = Outward(room.engine, room.place, since, is_single=True, patience_seconds=patience)
-    return joined([NO_REPLIES, *out.send(table)])
-
-
-def _table(room: Room, calls: Sequence[Call], kind: str) -> pl.DataFrame:
-    """Give calls as connectors take them; the operation of each is its number."""
-    rows = [
-        {
-            "operation": each.number,
-            "id": each.number,
-            "merchant_id": room.taken.merchant_id,
-            "gate_id": each.gate_id,
-            "act": kind,
-            "key": each.key,
-            "verb": _effect(kind).verb.value,
-            "amount_minor": each.sale_minor,
-            "currency": each.currency,
-            "sale_count": each.sale_count,
-            "refund_count": each.refund_count,
-            "refund_minor": each.refund_minor,
-        }
-        for each in calls
-    ]
-    wants = {name for each in calls for name in room.place.connector(each.gate_id).wants}
-    absent = {**NO_MEANS, **dict.fromkeys((*wants, "number_id"), pl.String())}
-    table = pl.DataFrame(rows).cast({"gate_id": pl.Int32(), "merchant_id": pl.Int32()})
-    return table.with_columns_seq(pl.lit(None, kind).alias(name) for name, kind in absent.items())
 
 
 def _conclude(room: Room, replies: pl.DataFrame, since: datetime | None) -> pl.DataFrame | None:
@@ -315,7 +260,7 @@ def finish(
             days.append(day)
             settlements.insert_settlements(connection, kept(day, taken.operation_id, now))
             is_whole = len(good) == len(own)
-            opened = next_day(day, _effect(row["kind"]), now) if is_whole else day.day
+            opened = next_day(day, effect_of(row["kind"]), now) if is_whole else day.day
             settlements.open_day(connection, taken.merchant_id, gate.id, opened)
             shut += [gate.id] if is_whole else []
     _open(room, connection, shut)

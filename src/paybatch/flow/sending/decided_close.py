@@ -7,7 +7,8 @@ from paybatch.domain.connector import Response, Result
 from paybatch.flow.engine import Engine
 from paybatch.flow.people import WrongError
 from paybatch.flow.place import place_of_merchants
-from paybatch.flow.sending.close_day import Room, finish
+from paybatch.flow.sending.asked_close import Room
+from paybatch.flow.sending.close_day import finish
 from paybatch.store import closings
 from paybatch.store.closings import TOLD, Taken
 from paybatch.store.database import Connection, Row

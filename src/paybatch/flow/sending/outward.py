@@ -188,6 +188,8 @@ class Outward:
         """Wait; tell whether to go on."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
+            if self.engine.stopping.is_set() and not self.is_single:
+                return False
             time.sleep(min(left, STEP_SECONDS))
             if left > BRIEF_SECONDS and not self._renewed():
                 return False

@@ -67,7 +67,11 @@ def passing(
                 return Pass(0, shut=breaker)
             wanted = min(wanted, PROBE_CALLS)
         found = _tokens(connection, place, gate_id, wanted, now, is_single=is_single)
-    count, wait_seconds = (wanted, 0.0) if found is None else found
+        count, wait_seconds = (wanted, 0.0) if found is None else found
+        if is_probe and not count:
+            again_at = now + timedelta(seconds=wait_seconds)
+            breakers.put_off_probe(connection, key, again_at)
+            return Pass(0, wait_seconds)
     if is_single:
         engine.traffic.clear(gate_id, is_clear=found is None and not is_probe)
     return Pass(count, wait_seconds, is_probe=is_probe)

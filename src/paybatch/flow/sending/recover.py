@@ -32,6 +32,7 @@ WAITS_SECONDS = (2, 10, 60, 300, 900, 3_600, *(86_400,) * 5)
 GUARD = timedelta(minutes=5)  # nobody else asks about what was taken, as long as this
 AT_ONCE = 500
 LOOKS_MIN = 2
+CLOCKS_APART = timedelta(seconds=10)  # of two hosts, at most: `paybatch doctor` fails above it
 ACTOR = "system:recover"
 
 
@@ -96,6 +97,7 @@ def asked_of(
         if connector.look_up is None:
             found += _sent_again(engine, sender, connector, own)
             continue
+        asked_at = engine.clock()
         replies = _looked_up(engine, sender, gate_id, own)
         absent = own.join(
             replies.filter(_is_absent()).select_seq(id="operation"), on="id", how="semi"
@@ -104,7 +106,7 @@ def asked_of(
         if not absent.is_empty() and connector.idempotent:
             found += _sent_again(engine, sender, connector, absent)
         elif not absent.is_empty():
-            found.append(_absent(engine, connector, taken, absent, replies))
+            found.append(_absent(connector, taken, absent, replies, asked_at))
     return pl.concat(found, how="diagonal")
 
 
@@ -151,17 +153,20 @@ def _sent_again(
 
 
 def _absent(
-    engine: Engine,
     connector: Connector,
     taken: pl.DataFrame,
     calls: pl.DataFrame,
     replies: pl.DataFrame,
+    asked_at: datetime,
 ) -> pl.DataFrame:
-    """Give ``failed`` for calls that can be on their way no more, ``unknown`` for the others."""
+    """Give ``failed`` for calls that can be on their way no more, ``unknown`` for the others.
+
+    What counts is when the processor was asked, not when its answer came.
+    """
     timeout = timedelta(seconds=connector.timeout_seconds)
     # What is claimed leaves before its time-out; who lost it, or sent it again, has noted when.
     sent_at = pl.coalesce("sent_at", pl.col("created_at") + timeout)
-    is_over = (pl.col("looks") >= LOOKS_MIN) & (sent_at < engine.clock() - 2 * timeout)
+    is_over = (pl.col("looks") >= LOOKS_MIN) & (sent_at < asked_at - 2 * timeout - CLOCKS_APART)
     over = taken.filter(is_over).select_seq(operation="operation_id")
     own = replies.join(calls.select_seq(operation="id"), on="operation", how="semi")
     gone = own.join(over, on="operation", how="semi").with_columns_seq(
