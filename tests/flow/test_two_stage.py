@@ -144,11 +144,42 @@ def test_what_is_settled_meanwhile_is_refunded(gate: Gate, asked: list[tuple[str
 
 
 def test_where_nothing_is_prepared_a_commit_does_it_at_once(engine: Engine) -> None:
-    for name, staged in (("one", False), ("two", True)):
-        gate = Gate(engine, name, two_stage_reversal=staged)
-        rows = [{**SALE, "reference": "p"}, on("commit_reversal", "300", currency="USD")]
-        assert short(gate.run([*rows, on("commit_reversal")])) == ["captured", "captured", "voided"]
+    rest = {"one": on("commit_reversal"), "two": on("commit_reversal", "700", currency="USD")}
+    for name, row in rest.items():
+        gate = Gate(engine, name, two_stage_reversal=name == "two")
+        rows = [{**SALE, "reference": "p"}, on("commit_reversal", "300", currency="USD"), row]
+        assert short(gate.run(rows)) == ["captured", "captured", "voided"]
         assert amounts(gate) == {"authorized": 1000, "captured": 1000, "cancelled": 1000}
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize("made", [SALE, HOLD])
+@pytest.mark.parametrize(
+    ("rows", "told", "undone"),
+    [
+        ([on("reverse", "200", currency="EUR")], "currency_differs", 0),
+        ([on("reverse", "200", currency="USD"), on("withdraw_reversal")], None, 0),
+        ([on("reverse", "200", currency="USD"), on("commit_reversal")], None, 200),
+    ],
+)
+def test_a_commit_of_what_is_not_prepared_says_how_much(
+    engine: Engine,
+    asked: list[tuple[str, int]],
+    made: Cells,
+    rows: list[Cells],
+    told: str | None,
+    undone: int,
+) -> None:
+    gate = Gate(engine, "staged", "USD", "EUR", two_stage_reversal=True)
+    done = gate.run([{**made, "reference": "p"}, *rows])
+    assert done[-1].reason == told
+    known, called = gate.payments(), len(asked)
+    assert short(gate.run([on("commit_reversal")] * 2)) == ["nothing_to_commit"] * 2
+    assert (gate.payments(), len(asked)) == (known, called)
+    row = known["p"]
+    assert int(str(row["cancelled"])) + int(str(row["released"])) == undone
+    assert short(gate.run([on("commit_reversal", "100", currency="USD")])) == [known["p"]["status"]]
+    assert asked[called:] == [("void", 100)]
     assert laws_hold(engine)
 
 
@@ -195,8 +226,10 @@ def test_a_declined_step_changes_nothing(gate: Gate) -> None:
 
 def test_a_card_of_the_sandbox_is_not_prepared(gate: Gate) -> None:
     sale = {**SALE, "card_number": "4000000000000366", "reference": "p"}
-    done = gate.run([sale, on("reverse"), on("commit_reversal")])
-    assert [each.state for each in done] == ["approved", "declined", "approved"]
+    at_once = on("commit_reversal", "1000", currency="USD")
+    done = gate.run([sale, on("reverse"), on("commit_reversal"), at_once])
+    assert [each.state for each in done] == ["approved", "declined", "rejected", "approved"]
+    assert done[2].reason == "nothing_to_commit"
     assert amounts(gate)["cancelled"] == 1000
 
 

@@ -232,6 +232,10 @@ class Reason(StrEnum):
         "a reversal of the payment is prepared: commit_reversal or withdraw_reversal comes first",
     )
     NOTHING_PREPARED = "nothing_prepared", "no reversal of the payment is prepared"
+    NOTHING_TO_COMMIT = (
+        "nothing_to_commit",
+        "no reversal is prepared: give the amount to reverse at once, or prepare one with `reverse`",
+    )
     NO_REVERSAL_PENDING = (
         "no_reversal_pending",
         "no reversal of the payment waits for its answer: one that failed is sent anew",

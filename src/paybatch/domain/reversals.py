@@ -54,10 +54,15 @@ def is_refunded(capabilities: Capabilities) -> pl.Expr:
 def completing(capabilities: Capabilities, *others: Fault) -> tuple[Fault, ...]:
     """Refuse what meets a prepared reversal, a second one beside one that is under way, and others.
 
-    All in the order of precedence.
+    And what completes one that is not there. All in the order of precedence.
     """
-    alone = (pl.col("prepared") > 0) | pl.lit(capabilities.two_stage_reversal)
+    two_stage = pl.lit(capabilities.two_stage_reversal)
+    alone = (pl.col("prepared") > 0) | two_stage
+    # Where others prepare, one that names no amount means what they prepared, not the payment.
+    unnamed = pl.col("requested_minor").is_null() & (pl.col("left") > 0)
+    missing = stands_in() & two_stage & (pl.col("prepared") == 0) & unnamed
     found = [
+        Fault(Reason.NOTHING_TO_COMMIT, "payment", missing),
         Fault(Reason.OTHER_UNDER_WAY, "payment", stands_in() & alone & under_way()),
         Fault(Reason.REVERSAL_PREPARED, "payment", ~stands_in() & (pl.col("prepared") > 0)),
         *others,
