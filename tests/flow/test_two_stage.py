@@ -25,6 +25,7 @@ from settle_support import settle
 from tests_support import laws_hold
 
 PREPARED = "prepared: commit_reversal completes it, withdraw_reversal takes it back"
+AMEX = {**HOLD, "card_number": "378282246310005"}
 
 
 def on(kind: str, amount: str = "", **cells: str) -> Cells:
@@ -231,6 +232,53 @@ def test_a_card_of_the_sandbox_is_not_prepared(gate: Gate) -> None:
     assert [each.state for each in done] == ["approved", "declined", "rejected", "approved"]
     assert done[2].reason == "nothing_to_commit"
     assert amounts(gate)["cancelled"] == 1000
+
+
+@pytest.mark.parametrize("amount", ["", "400"])
+def test_the_processor_is_not_asked_about_what_it_was_not_told(
+    gate: Gate, asked: list[tuple[str, int]], amount: str
+) -> None:
+    row = on("withdraw_reversal", amount, currency="USD" if amount else "")
+    done = gate.run([{**AMEX, "reference": "p"}, on("reverse"), row])
+    assert short(done) == ["authorized"] * 3
+    assert [verb for verb, _ in asked] == ["authorize"]
+    assert amounts(gate).get("prepared", 0) == (600 if amount else 0)
+
+
+def test_of_a_payment_captured_in_part_it_is_asked_for_that_part(
+    gate: Gate, asked: list[tuple[str, int]]
+) -> None:
+    rows = [{**AMEX, "reference": "p"}, on("capture", "400", currency="USD"), on("reverse")]
+    gate.run([*rows, on("withdraw_reversal")])
+    assert asked[2:] == [("prepare_reversal", 400), ("withdraw_reversal", 400)]
+    assert "prepared" not in amounts(gate)
+
+
+def test_what_is_declined_is_taken_back_by_force(gate: Gate) -> None:
+    """50200 is declined by the sandbox, whatever is asked."""
+    part = on("withdraw_reversal", "50200", currency="USD")
+    rows = [{**SALE, "amount_minor": "60000", "reference": "p"}, on("reverse"), part]
+    assert [each.state for each in gate.run(rows)] == ["approved", "approved", "declined"]
+    assert amounts(gate)["prepared"] == 60000
+    assert short(gate.run([{**part, "force": "true"}])) == ["captured"]
+    assert amounts(gate)["prepared"] == 9800
+    assert laws_hold(gate.engine)
+
+
+def test_what_was_prepared_before_the_processor_could_is_taken_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = registry.connectors()["sandbox"]
+    unable = replace(able, verbs=able.verbs - {Verb.PREPARE_REVERSAL, Verb.WITHDRAW_REVERSAL})
+    known = {"sandbox": unable}
+    monkeypatch.setattr("paybatch.flow.place.registry.connectors", lambda: known)
+    gate = Gate(engine, "staged", two_stage_reversal=True)
+    sale = {**SALE, "amount_minor": "50200", "reference": "p"}
+    gate.run([{**sale, "amount_minor": "60000"}, on("reverse", "50200", currency="USD")])
+    known["sandbox"] = able
+    assert [each.state for each in gate.run([on("withdraw_reversal")])] == ["declined"]
+    done = gate.run([{**on("withdraw_reversal"), "force": "true"}, on("refund")])
+    assert short(done) == ["captured", "refunded"]
 
 
 @pytest.mark.parametrize(
