@@ -18,7 +18,7 @@ from paybatch.flow import batch as batches
 from paybatch.flow import clock
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, find_place
 from paybatch.flow.sending.decide import Decision, decide, unknown
 from paybatch.flow.sending.recover import recover
 from settle_support import settle
@@ -317,6 +317,34 @@ def test_a_gate_that_voids_and_refunds_strictly_prepares_strictly(engine: Engine
         for kind in ("reverse", "commit_reversal")
     ]
     assert short(gate.run(rows)) == ["settled", "partially_refunded"]
+    assert laws_hold(engine)
+
+
+def test_where_wholes_are_voided_no_part_is_left_to_be(
+    engine: Engine, asked: list[tuple[str, int]]
+) -> None:
+    gate = Gate(engine, "g", two_stage_reversal=True, partial_void=False)
+    rows = [{**HOLD, "reference": "p"}, on("reverse"), on("withdraw_reversal", "400")]
+    told = ["authorized", "authorized", "partial_not_supported", "authorized"]
+    assert short(gate.run([*rows, on("withdraw_reversal")])) == told
+    assert asked[2:] == [("withdraw_reversal", 1000)]
+    assert laws_hold(engine)
+
+
+def test_a_part_that_is_prepared_is_no_void_where_wholes_are(
+    engine: Engine, asked: list[tuple[str, int]]
+) -> None:
+    """The gate voids parts when it is prepared, and wholes only when it is committed."""
+    gate = Gate(engine, "g", two_stage_reversal=True)
+    gate.run([{**HOLD, "reference": "p"}, on("reverse", "600", currency="USD")])
+    with engine.database.transaction() as connection:
+        strict = """UPDATE gate SET capabilities = capabilities || '{"partial_void": false}'"""
+        connection.execute(strict)
+    gate.place = find_place(engine, "local", "g")
+    rows = [on("commit_reversal"), on("commit_reversal", "600", currency="USD")]
+    assert short(gate.run(rows)) == ["partial_not_supported"] * 2
+    assert [verb for verb, _ in asked] == ["authorize", "prepare_reversal"]
+    assert short(gate.run([on("reverse"), on("commit_reversal")])) == ["authorized", "voided"]
     assert laws_hold(engine)
 
 

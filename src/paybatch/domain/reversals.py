@@ -130,6 +130,19 @@ def void_refusals() -> tuple[Fault, ...]:
     )
 
 
+def whole_only(capabilities: Capabilities) -> pl.Expr:
+    """Tell where what is prepared may only be reversed as a whole: a void completes it."""
+    return ~is_refunded(capabilities) & pl.lit(not capabilities.partial_void)
+
+
+def voids_a_part(capabilities: Capabilities) -> Fault:
+    """Refuse what completes a preparation of a part, where only wholes are voided."""
+    amount, is_prepared = pl.col("amount_minor"), stands_in() & (pl.col("prepared") > 0)
+    is_part = (amount > 0) & (amount < void_left(capabilities))
+    strict = pl.lit(not capabilities.partial_void)
+    return Fault(Reason.PARTIAL_NOT_SUPPORTED, "amount_minor", strict & is_prepared & is_part)
+
+
 def void_closes(capabilities: Capabilities) -> pl.Expr:
     """Give the hold that the processor would not reverse, or never heard of (minor units)."""
     is_pending = pl.col("state") == Status.TRANSFER_PENDING.value

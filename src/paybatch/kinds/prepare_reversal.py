@@ -44,10 +44,6 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     return tuple(sorted(found, key=lambda each: PRECEDENCE[each.reason.value]))
 
 
-def _whole_only(capabilities: Capabilities) -> pl.Expr:
-    return ~reversals.is_refunded(capabilities) & pl.lit(not capabilities.partial_void)
-
-
 def _of_either(refund: pl.Expr, void: pl.Expr, capabilities: Capabilities) -> pl.Expr:
     return pl.when(reversals.is_refunded(capabilities)).then(refund).otherwise(void) - _prepared
 
@@ -85,7 +81,7 @@ KIND = Kind(
     refusals=_refusals,
     left=_left,
     whole=_whole,
-    whole_only=_whole_only,
+    whole_only=reversals.whole_only,
     reserves="reserved_void",
     closes=_closes,
     effects=(ChangePayment(amounts={"prepared": pl.col("approved_minor")}), remark()),

@@ -42,7 +42,9 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.LEFT,
     statuses=reversals.void_statuses,
-    refusals=lambda gate: reversals.completing(gate, *reversals.void_refusals()),
+    refusals=lambda gate: reversals.completing(
+        gate, *reversals.void_refusals(), reversals.voids_a_part(gate)
+    ),
     left=lambda gate: reversals.within_prepared(reversals.void_left(gate)),
     whole_only=lambda gate: pl.lit(not gate.partial_void),
     reserves="reserved_void",

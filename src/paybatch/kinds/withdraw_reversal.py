@@ -50,6 +50,7 @@ KIND = Kind(
     statuses=lambda _: GOOD,
     refusals=_refusals,
     left=lambda _: _prepared,
+    whole_only=reversals.whole_only,
     reserves="reserved_void",
     closes=_closes,
     forced=pl.col("force"),
