@@ -454,6 +454,54 @@ def test_a_preparation_in_doubt_is_reserved_and_looked_up(
     assert laws_hold(engine)
 
 
+@pytest.mark.parametrize("kind", ["refund", "void", "capture"])
+def test_beside_a_preparation_in_doubt_nothing_is_taken(
+    staged: tuple[Engine, Clock], model: Model, kind: str
+) -> None:
+    """Else a later commit would take another part of the payment than was meant."""
+    engine, at = staged
+    hand_in(engine, f"authorize,1000,USD,{CARD},a,\ncapture,600,USD,,,,a\n")
+    with engine.database.transaction() as connection:
+        ((payment_id,),) = connection.execute("SELECT id FROM payment").fetchall()
+        settle(engine, connection, [payment_id])
+    model.loses = True
+    hand_in(engine, "reverse,600,USD,,,,a\n")
+    model.loses = False
+    hand_in(engine, f"{kind},300,USD,,,,a\n")
+    with engine.database.transaction() as connection:
+        query = "SELECT state, reason FROM outcome ORDER BY id DESC LIMIT 1"
+        (told,) = connection.execute(query).fetchall()
+    assert tuple(told) == ("rejected", "other_under_way")
+    at.now += timedelta(minutes=1)
+    assert recover(engine) == 1
+    hand_in(engine, "commit_reversal,,,,,,a\ncommit_reversal,,,,,,a\n")
+    with engine.database.transaction() as connection:
+        query = "SELECT refunded, released, captured, prepared FROM payment"
+        (left,) = connection.execute(query).fetchall()
+    assert tuple(left) == (600, 0, 600, 0)
+    assert laws_hold(engine)
+
+
+def test_a_capture_that_is_due_waits_while_a_preparation_is_in_doubt(
+    staged: tuple[Engine, Clock], model: Model, place: Place
+) -> None:
+    engine, at = staged
+    later = {"capture_mode": "author_capture", "capture_day": "1"}
+    caller = Caller(engine, place)
+    caller.call({**CALL, **later, "amount_minor": "900", "reference": "a"})
+    model.loses = True
+    hand_in(engine, "reverse,200,USD,,,,a\n")
+    model.loses = False
+    at.now += timedelta(days=2)
+    assert clock.due_work(engine) == []
+    assert recover(engine) == 1
+    hand_in(engine, "withdraw_reversal,,,,,,a\n")
+    (work,) = clock.due_work(engine)
+    clock.hand_in(engine, work)
+    assert standing(engine) == (900, 0, 0, 0)
+    assert laws_hold(engine)
+
+
 @pytest.mark.parametrize(
     ("result", "left"),
     [(Result.APPROVED, (500, 200, 0, 0)), (Result.DECLINED, (500, 0, 200, 0))],

@@ -36,6 +36,12 @@ def under_way() -> pl.Expr:
     return pl.col("reserved_void") + pl.col("reserved_refund") > 0
 
 
+def preparing(capabilities: Capabilities) -> Fault:
+    """Refuse what would take what a preparation in doubt may have set aside."""
+    in_doubt = pl.lit(capabilities.two_stage_reversal) & (pl.col("reserved_void") > 0)
+    return Fault(Reason.OTHER_UNDER_WAY, "payment", in_doubt)
+
+
 def prepared_first() -> Fault:
     """Refuse what would take from a payment of which a reversal is prepared."""
     return Fault(Reason.REVERSAL_PREPARED, "payment", pl.col("prepared") > 0)
@@ -64,6 +70,7 @@ def completing(capabilities: Capabilities, *others: Fault) -> tuple[Fault, ...]:
     found = [
         Fault(Reason.NOTHING_TO_COMMIT, "payment", missing),
         Fault(Reason.OTHER_UNDER_WAY, "payment", stands_in() & alone & under_way()),
+        preparing(capabilities),
         Fault(Reason.REVERSAL_PREPARED, "payment", ~stands_in() & (pl.col("prepared") > 0)),
         *others,
     ]

@@ -1,6 +1,6 @@
 -- name: open_due
 -- What is due by the day of the payment's gate and was not handed over. What a fraud score holds
--- is not captured until a person accepts it, nor what a reversal is prepared of; it waits.
+-- is not captured until a person accepts it, nor while a reversal is prepared or in doubt; it waits.
 COPY (
     SELECT
         s.name AS sender, m.name AS merchant, d.merchant_id, d.payment_id, d.kind,
@@ -17,7 +17,7 @@ COPY (
         d.batch_id IS NULL AND d.due_on <= g.day
         AND p.captured + p.released < p.authorized
         AND (p.state = 'approved' OR (p.state = 'challenged' AND d.kind = 'expire'))
-        AND (p.prepared = 0 OR d.kind = 'expire')
+        AND ((p.prepared = 0 AND p.reserved_void = 0) OR d.kind = 'expire')
     ORDER BY d.merchant_id, d.payment_id, d.kind, d.due_on
     LIMIT %(limit)s
 ) TO STDOUT (FORMAT csv);
