@@ -163,7 +163,7 @@ def test_where_nothing_is_prepared_a_commit_does_it_at_once(engine: Engine) -> N
         ([on("reverse", "200", currency="USD"), on("commit_reversal")], None, 200),
     ],
 )
-def test_a_commit_of_what_is_not_prepared_says_how_much(
+def test_a_commit_of_what_is_not_prepared_says_how_much(  # noqa: PLR0917 - a table
     engine: Engine,
     asked: list[tuple[str, int]],
     made: Cells,
@@ -374,6 +374,31 @@ def test_what_a_chargeback_took_is_given_back_no_second_time(gate: Gate) -> None
     assert short(done)[3:] == ["charged_back", "nothing_left", "charged_back"]
     assert amounts(gate)["refunded"] == 600
     assert laws_hold(gate.engine)
+
+
+def test_what_was_prepared_of_a_capture_is_not_taken_from_the_hold(
+    engine: Engine, asked: list[tuple[str, int]]
+) -> None:
+    gate = Gate(engine, "g", two_stage_reversal=True, void_captured=False)
+    rows = [{**HOLD, "reference": "p"}, on("capture", "600"), on("reverse", "100")]
+    rows += [on("chargeback", "600"), on("commit_reversal"), on("withdraw_reversal")]
+    rows += [on("reverse"), on("void")]
+    done = gate.run({**row, "currency": "USD"} if "amount_minor" in row else row for row in rows)
+    assert short(done)[3:5] == ["charged_back", "nothing_left"]
+    told = ["charged_back", "nothing_left", "charged_back"]
+    assert short(done)[5:] == told, "what could not be committed is not prepared"
+    assert asked[2:] == [("prepare_reversal", 100), ("withdraw_reversal", 100), ("void", 400)]
+    assert laws_hold(engine)
+
+
+def test_the_hold_is_reversed_when_what_was_captured_is_refunded(engine: Engine) -> None:
+    gate = Gate(engine, "g", two_stage_reversal=True, void_captured=False)
+    rows = [{**HOLD, "reference": "p"}, on("capture", "600", currency="USD")]
+    rows += [on("reverse"), on("commit_reversal")] * 2
+    assert {each.state for each in gate.run(rows)} == {"approved"}
+    left = {"authorized": 1000, "captured": 600, "released": 400, "refunded": 600}
+    assert amounts(gate) == left
+    assert laws_hold(engine)
 
 
 def test_a_capture_that_is_due_waits_while_a_reversal_is_prepared(engine: Engine) -> None:

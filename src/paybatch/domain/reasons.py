@@ -234,7 +234,7 @@ class Reason(StrEnum):
     NOTHING_PREPARED = "nothing_prepared", "no reversal of the payment is prepared"
     NOTHING_TO_COMMIT = (
         "nothing_to_commit",
-        "no reversal is prepared: give the amount to reverse at once, or prepare one with `reverse`",
+        "no reversal is prepared: give the amount to reverse at once, or prepare one by `reverse`",
     )
     NO_REVERSAL_PENDING = (
         "no_reversal_pending",

@@ -150,6 +150,21 @@ def voids_a_part(capabilities: Capabilities) -> Fault:
     return Fault(Reason.PARTIAL_NOT_SUPPORTED, "amount_minor", strict & is_prepared & is_part)
 
 
+def may_mean_either(capabilities: Capabilities) -> pl.Expr:
+    """Tell where a preparation may be of the hold, or of what a chargeback or a return took since.
+
+    Where captures are voided it may be of both.
+    """
+    taken = (payment.kept() > 0) & (payment.disputed() + pl.col("returned") > 0)
+    return taken & pl.lit(not capabilities.void_captured) & ~is_refunded(capabilities)
+
+
+def meant_otherwise(capabilities: Capabilities) -> Fault:
+    """Refuse to void the hold for what may have been prepared of what was captured."""
+    completes = stands_in() & (pl.col("prepared") > 0)
+    return Fault(Reason.NOTHING_LEFT, "payment", completes & may_mean_either(capabilities))
+
+
 def void_closes(capabilities: Capabilities) -> pl.Expr:
     """Give the hold that the processor would not reverse, or never heard of (minor units)."""
     is_pending = pl.col("state") == Status.TRANSFER_PENDING.value

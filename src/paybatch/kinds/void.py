@@ -43,7 +43,10 @@ KIND = Kind(
     amount=AmountRule.LEFT,
     statuses=reversals.void_statuses,
     refusals=lambda gate: reversals.completing(
-        gate, *reversals.void_refusals(), reversals.voids_a_part(gate)
+        gate,
+        *reversals.void_refusals(),
+        reversals.meant_otherwise(gate),
+        reversals.voids_a_part(gate),
     ),
     left=lambda gate: reversals.within_prepared(reversals.void_left(gate)),
     whole_only=lambda gate: pl.lit(not gate.partial_void),
