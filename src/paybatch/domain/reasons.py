@@ -232,10 +232,6 @@ class Reason(StrEnum):
         "a reversal of the payment is prepared: commit_reversal or withdraw_reversal comes first",
     )
     NOTHING_PREPARED = "nothing_prepared", "no reversal of the payment is prepared"
-    NOTHING_TO_COMMIT = (
-        "nothing_to_commit",
-        "no reversal is prepared: give the amount to reverse at once, or prepare one by `reverse`",
-    )
     NO_REVERSAL_PENDING = (
         "no_reversal_pending",
         "no reversal of the payment waits for its answer: one that failed is sent anew",
@@ -265,6 +261,10 @@ class Reason(StrEnum):
     CARD_USED_UP = (
         "card_used_up",
         "the card was declined for good: give another one, or its new expiry",
+    )
+    NOTHING_TO_COMMIT = (
+        "nothing_to_commit",
+        "no reversal is prepared: give the amount to reverse at once, or prepare one by `reverse`",
     )
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"

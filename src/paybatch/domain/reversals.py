@@ -60,21 +60,28 @@ def is_refunded(capabilities: Capabilities) -> pl.Expr:
 def completing(capabilities: Capabilities, *others: Fault) -> tuple[Fault, ...]:
     """Refuse what meets a prepared reversal, a second one beside one that is under way, and others.
 
-    And what completes one that is not there. All in the order of precedence.
+    All in the order of precedence.
     """
-    two_stage = pl.lit(capabilities.two_stage_reversal)
-    alone = (pl.col("prepared") > 0) | two_stage
-    # Where others prepare, one that names no amount means what they prepared, not the payment.
-    unnamed = pl.col("requested_minor").is_null() & (pl.col("left") > 0)
-    missing = stands_in() & two_stage & (pl.col("prepared") == 0) & unnamed
+    alone = (pl.col("prepared") > 0) | pl.lit(capabilities.two_stage_reversal)
     found = [
-        Fault(Reason.NOTHING_TO_COMMIT, "payment", missing),
         Fault(Reason.OTHER_UNDER_WAY, "payment", stands_in() & alone & under_way()),
         preparing(capabilities),
         Fault(Reason.REVERSAL_PREPARED, "payment", ~stands_in() & (pl.col("prepared") > 0)),
         *others,
     ]
     return tuple(sorted(found, key=lambda each: PRECEDENCE[each.reason.value]))
+
+
+def unprepared(capabilities: Capabilities, allowed: frozenset[Status]) -> Fault:
+    """Refuse what would complete a preparation that is not there, and does not say how much.
+
+    Where others prepare it means what they prepared, not the payment. ``allowed`` are the statuses
+    in which it would be done; in others their own reason is told.
+    """
+    is_allowed = pl.col("status").is_in(sorted(each.value for each in allowed))
+    unnamed = pl.col("requested_minor").is_null() & (pl.col("amount_minor") > 0)
+    completes = stands_in() & pl.lit(capabilities.two_stage_reversal) & (pl.col("prepared") == 0)
+    return Fault(Reason.NOTHING_TO_COMMIT, "payment", completes & unnamed & is_allowed)
 
 
 def within_prepared(left: pl.Expr, usual: pl.Expr | None = None) -> pl.Expr:

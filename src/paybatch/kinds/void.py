@@ -45,6 +45,7 @@ KIND = Kind(
     refusals=lambda gate: reversals.completing(
         gate,
         *reversals.void_refusals(),
+        reversals.unprepared(gate, reversals.void_statuses(gate)),
         reversals.meant_otherwise(gate),
         reversals.voids_a_part(gate),
     ),

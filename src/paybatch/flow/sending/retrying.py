@@ -17,7 +17,7 @@ from paybatch.store import attempts
 _NOTHING = "no reversal is unknown now: it is under way, or asked about by somebody else"
 _REVERSAL = ("the reversal", "the reversal was done")
 # What is asked of the processor -> what we call it, what is said when it was done.
-_STEPS = {
+_STEPS: dict[Verb | None, tuple[str, str]] = {
     Verb.PREPARE_REVERSAL: (
         "the preparation of a reversal",
         "the reversal was prepared, it is not done yet",
