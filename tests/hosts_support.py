@@ -26,7 +26,7 @@ from sandbox_support import Outside
 from server_support import OWNER, WORKER, Server
 
 PATIENCE_SECONDS = 40  # of waits for what must come; a quiet machine needs a few seconds
-TIMEOUT_SECONDS, LEASE_SECONDS = 2.0, 1.0
+TIMEOUT_SECONDS, LEASE_SECONDS, CLAIM_ROWS = 2.0, 1.0, 2_000
 # A session that stands still in a transaction ends after this, so that no test waits for minutes.
 OPTIONS = "-c idle_in_transaction_session_timeout=4000"
 _ROOT = Path(__file__).parents[1]
@@ -77,6 +77,7 @@ class Host:
             "POLARS_MAX_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(_ROOT / "src"), str(_ROOT)]),
             timings.TIMEOUT: str(TIMEOUT_SECONDS),
+            timings.CLAIM_ROWS: str(CLAIM_ROWS),
             timings.LEASE: str(LEASE_SECONDS),
             timings.KEYS: "1",
             **{f"PAYBATCH_{key.upper()}": str(value) for key, value in settings.items()},

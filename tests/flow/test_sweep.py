@@ -152,7 +152,7 @@ def test_a_batch_that_cannot_go_on_stops_no_other_one(
 def test_a_database_that_is_gone_ends_the_sweep(
     engine: Engine, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(*_: Any) -> None:
+    def gone(*_: Any, **__: Any) -> None:
         raise DatabaseGoneError("gone")
 
     receive(engine, place, file_of(), REQUEST)

@@ -18,13 +18,14 @@ from paybatch.flow import batch as batches
 from paybatch.flow import clock
 from paybatch.flow.calls.call import Caller
 from paybatch.flow.engine import Engine
-from paybatch.flow.place import Place
+from paybatch.flow.place import Place, find_place
 from paybatch.flow.sending.decide import Decision, decide, unknown
 from paybatch.flow.sending.recover import recover
 from settle_support import settle
 from tests_support import laws_hold
 
 PREPARED = "prepared: commit_reversal completes it, withdraw_reversal takes it back"
+AMEX = {**HOLD, "card_number": "378282246310005"}
 
 
 def on(kind: str, amount: str = "", **cells: str) -> Cells:
@@ -144,11 +145,42 @@ def test_what_is_settled_meanwhile_is_refunded(gate: Gate, asked: list[tuple[str
 
 
 def test_where_nothing_is_prepared_a_commit_does_it_at_once(engine: Engine) -> None:
-    for name, staged in (("one", False), ("two", True)):
-        gate = Gate(engine, name, two_stage_reversal=staged)
-        rows = [{**SALE, "reference": "p"}, on("commit_reversal", "300", currency="USD")]
-        assert short(gate.run([*rows, on("commit_reversal")])) == ["captured", "captured", "voided"]
+    rest = {"one": on("commit_reversal"), "two": on("commit_reversal", "700", currency="USD")}
+    for name, row in rest.items():
+        gate = Gate(engine, name, two_stage_reversal=name == "two")
+        rows = [{**SALE, "reference": "p"}, on("commit_reversal", "300", currency="USD"), row]
+        assert short(gate.run(rows)) == ["captured", "captured", "voided"]
         assert amounts(gate) == {"authorized": 1000, "captured": 1000, "cancelled": 1000}
+    assert laws_hold(engine)
+
+
+@pytest.mark.parametrize("made", [SALE, HOLD])
+@pytest.mark.parametrize(
+    ("rows", "told", "undone"),
+    [
+        ([on("reverse", "200", currency="EUR")], "currency_differs", 0),
+        ([on("reverse", "200", currency="USD"), on("withdraw_reversal")], None, 0),
+        ([on("reverse", "200", currency="USD"), on("commit_reversal")], None, 200),
+    ],
+)
+def test_a_commit_of_what_is_not_prepared_says_how_much(  # noqa: PLR0917 - a table
+    engine: Engine,
+    asked: list[tuple[str, int]],
+    made: Cells,
+    rows: list[Cells],
+    told: str | None,
+    undone: int,
+) -> None:
+    gate = Gate(engine, "staged", "USD", "EUR", two_stage_reversal=True)
+    done = gate.run([{**made, "reference": "p"}, *rows])
+    assert done[-1].reason == told
+    known, called = gate.payments(), len(asked)
+    assert short(gate.run([on("commit_reversal")] * 2)) == ["nothing_to_commit"] * 2
+    assert (gate.payments(), len(asked)) == (known, called)
+    row = known["p"]
+    assert int(str(row["cancelled"])) + int(str(row["released"])) == undone
+    assert short(gate.run([on("commit_reversal", "100", currency="USD")])) == [known["p"]["status"]]
+    assert asked[called:] == [("void", 100)]
     assert laws_hold(engine)
 
 
@@ -195,9 +227,58 @@ def test_a_declined_step_changes_nothing(gate: Gate) -> None:
 
 def test_a_card_of_the_sandbox_is_not_prepared(gate: Gate) -> None:
     sale = {**SALE, "card_number": "4000000000000366", "reference": "p"}
-    done = gate.run([sale, on("reverse"), on("commit_reversal")])
-    assert [each.state for each in done] == ["approved", "declined", "approved"]
+    at_once = on("commit_reversal", "1000", currency="USD")
+    done = gate.run([sale, on("reverse"), on("commit_reversal"), at_once])
+    assert [each.state for each in done] == ["approved", "declined", "rejected", "approved"]
+    assert done[2].reason == "nothing_to_commit"
     assert amounts(gate)["cancelled"] == 1000
+
+
+@pytest.mark.parametrize("amount", ["", "400"])
+def test_the_processor_is_not_asked_about_what_it_was_not_told(
+    gate: Gate, asked: list[tuple[str, int]], amount: str
+) -> None:
+    row = on("withdraw_reversal", amount, currency="USD" if amount else "")
+    done = gate.run([{**AMEX, "reference": "p"}, on("reverse"), row])
+    assert short(done) == ["authorized"] * 3
+    assert [verb for verb, _ in asked] == ["authorize"]
+    assert amounts(gate).get("prepared", 0) == (600 if amount else 0)
+
+
+def test_of_a_payment_captured_in_part_it_is_asked_for_that_part(
+    gate: Gate, asked: list[tuple[str, int]]
+) -> None:
+    rows = [{**AMEX, "reference": "p"}, on("capture", "400", currency="USD"), on("reverse")]
+    gate.run([*rows, on("withdraw_reversal")])
+    assert asked[2:] == [("prepare_reversal", 400), ("withdraw_reversal", 400)]
+    assert "prepared" not in amounts(gate)
+
+
+def test_what_is_declined_is_taken_back_by_force(gate: Gate) -> None:
+    """50200 is declined by the sandbox, whatever is asked."""
+    part = on("withdraw_reversal", "50200", currency="USD")
+    rows = [{**SALE, "amount_minor": "60000", "reference": "p"}, on("reverse"), part]
+    assert [each.state for each in gate.run(rows)] == ["approved", "approved", "declined"]
+    assert amounts(gate)["prepared"] == 60000
+    assert short(gate.run([{**part, "force": "true"}])) == ["captured"]
+    assert amounts(gate)["prepared"] == 9800
+    assert laws_hold(gate.engine)
+
+
+def test_what_was_prepared_before_the_processor_could_is_taken_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = registry.connectors()["sandbox"]
+    unable = replace(able, verbs=able.verbs - {Verb.PREPARE_REVERSAL, Verb.WITHDRAW_REVERSAL})
+    known = {"sandbox": unable}
+    monkeypatch.setattr("paybatch.flow.place.registry.connectors", lambda: known)
+    gate = Gate(engine, "staged", two_stage_reversal=True)
+    sale = {**SALE, "amount_minor": "50200", "reference": "p"}
+    gate.run([{**sale, "amount_minor": "60000"}, on("reverse", "50200", currency="USD")])
+    known["sandbox"] = able
+    assert [each.state for each in gate.run([on("withdraw_reversal")])] == ["declined"]
+    done = gate.run([{**on("withdraw_reversal"), "force": "true"}, on("refund")])
+    assert short(done) == ["captured", "refunded"]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +320,34 @@ def test_a_gate_that_voids_and_refunds_strictly_prepares_strictly(engine: Engine
     assert laws_hold(engine)
 
 
+def test_where_wholes_are_voided_no_part_is_left_to_be(
+    engine: Engine, asked: list[tuple[str, int]]
+) -> None:
+    gate = Gate(engine, "g", two_stage_reversal=True, partial_void=False)
+    rows = [{**HOLD, "reference": "p"}, on("reverse"), on("withdraw_reversal", "400")]
+    told = ["authorized", "authorized", "partial_not_supported", "authorized"]
+    assert short(gate.run([*rows, on("withdraw_reversal")])) == told
+    assert asked[2:] == [("withdraw_reversal", 1000)]
+    assert laws_hold(engine)
+
+
+def test_a_part_that_is_prepared_is_no_void_where_wholes_are(
+    engine: Engine, asked: list[tuple[str, int]]
+) -> None:
+    """The gate voids parts when it is prepared, and wholes only when it is committed."""
+    gate = Gate(engine, "g", two_stage_reversal=True)
+    gate.run([{**HOLD, "reference": "p"}, on("reverse", "600", currency="USD")])
+    with engine.database.transaction() as connection:
+        strict = """UPDATE gate SET capabilities = capabilities || '{"partial_void": false}'"""
+        connection.execute(strict)
+    gate.place = find_place(engine, "local", "g")
+    rows = [on("commit_reversal"), on("commit_reversal", "600", currency="USD")]
+    assert short(gate.run(rows)) == ["partial_not_supported"] * 2
+    assert [verb for verb, _ in asked] == ["authorize", "prepare_reversal"]
+    assert short(gate.run([on("reverse"), on("commit_reversal")])) == ["authorized", "voided"]
+    assert laws_hold(engine)
+
+
 @pytest.mark.parametrize(
     ("rows", "left"),
     [
@@ -265,6 +374,31 @@ def test_what_a_chargeback_took_is_given_back_no_second_time(gate: Gate) -> None
     assert short(done)[3:] == ["charged_back", "nothing_left", "charged_back"]
     assert amounts(gate)["refunded"] == 600
     assert laws_hold(gate.engine)
+
+
+def test_what_was_prepared_of_a_capture_is_not_taken_from_the_hold(
+    engine: Engine, asked: list[tuple[str, int]]
+) -> None:
+    gate = Gate(engine, "g", two_stage_reversal=True, void_captured=False)
+    rows = [{**HOLD, "reference": "p"}, on("capture", "600"), on("reverse", "100")]
+    rows += [on("chargeback", "600"), on("commit_reversal"), on("withdraw_reversal")]
+    rows += [on("reverse"), on("void")]
+    done = gate.run({**row, "currency": "USD"} if "amount_minor" in row else row for row in rows)
+    assert short(done)[3:5] == ["charged_back", "nothing_left"]
+    told = ["charged_back", "nothing_left", "charged_back"]
+    assert short(done)[5:] == told, "what could not be committed is not prepared"
+    assert asked[2:] == [("prepare_reversal", 100), ("withdraw_reversal", 100), ("void", 400)]
+    assert laws_hold(engine)
+
+
+def test_the_hold_is_reversed_when_what_was_captured_is_refunded(engine: Engine) -> None:
+    gate = Gate(engine, "g", two_stage_reversal=True, void_captured=False)
+    rows = [{**HOLD, "reference": "p"}, on("capture", "600", currency="USD")]
+    rows += [on("reverse"), on("commit_reversal")] * 2
+    assert {each.state for each in gate.run(rows)} == {"approved"}
+    left = {"authorized": 1000, "captured": 600, "released": 400, "refunded": 600}
+    assert amounts(gate) == left
+    assert laws_hold(engine)
 
 
 def test_a_capture_that_is_due_waits_while_a_reversal_is_prepared(engine: Engine) -> None:
@@ -345,6 +479,54 @@ def test_a_preparation_in_doubt_is_reserved_and_looked_up(
     assert laws_hold(engine)
 
 
+@pytest.mark.parametrize("kind", ["refund", "void", "capture"])
+def test_beside_a_preparation_in_doubt_nothing_is_taken(
+    staged: tuple[Engine, Clock], model: Model, kind: str
+) -> None:
+    """Else a later commit would take another part of the payment than was meant."""
+    engine, at = staged
+    hand_in(engine, f"authorize,1000,USD,{CARD},a,\ncapture,600,USD,,,,a\n")
+    with engine.database.transaction() as connection:
+        ((payment_id,),) = connection.execute("SELECT id FROM payment").fetchall()
+        settle(engine, connection, [payment_id])
+    model.loses = True
+    hand_in(engine, "reverse,600,USD,,,,a\n")
+    model.loses = False
+    hand_in(engine, f"{kind},300,USD,,,,a\n")
+    with engine.database.transaction() as connection:
+        query = "SELECT state, reason FROM outcome ORDER BY id DESC LIMIT 1"
+        (told,) = connection.execute(query).fetchall()
+    assert tuple(told) == ("rejected", "other_under_way")
+    at.now += timedelta(minutes=1)
+    assert recover(engine) == 1
+    hand_in(engine, "commit_reversal,,,,,,a\ncommit_reversal,,,,,,a\n")
+    with engine.database.transaction() as connection:
+        query = "SELECT refunded, released, captured, prepared FROM payment"
+        (left,) = connection.execute(query).fetchall()
+    assert tuple(left) == (600, 0, 600, 0)
+    assert laws_hold(engine)
+
+
+def test_a_capture_that_is_due_waits_while_a_preparation_is_in_doubt(
+    staged: tuple[Engine, Clock], model: Model, place: Place
+) -> None:
+    engine, at = staged
+    later = {"capture_mode": "author_capture", "capture_day": "1"}
+    caller = Caller(engine, place)
+    caller.call({**CALL, **later, "amount_minor": "900", "reference": "a"})
+    model.loses = True
+    hand_in(engine, "reverse,200,USD,,,,a\n")
+    model.loses = False
+    at.now += timedelta(days=2)
+    assert clock.due_work(engine) == []
+    assert recover(engine) == 1
+    hand_in(engine, "withdraw_reversal,,,,,,a\n")
+    (work,) = clock.due_work(engine)
+    clock.hand_in(engine, work)
+    assert standing(engine) == (900, 0, 0, 0)
+    assert laws_hold(engine)
+
+
 @pytest.mark.parametrize(
     ("result", "left"),
     [(Result.APPROVED, (500, 200, 0, 0)), (Result.DECLINED, (500, 0, 200, 0))],
@@ -386,3 +568,43 @@ def test_single_calls_take_both_stages(
     assert recover(engine) == 1
     assert standing(engine) == (900, 900, 0, 0)
     assert laws_hold(engine)
+
+
+NOUNS = {
+    "reverse": "the preparation of a reversal",
+    "withdraw_reversal": "the withdrawal of a prepared reversal",
+}
+DONE = {
+    "reverse": "the reversal was prepared, it is not done yet",
+    "withdraw_reversal": "the prepared reversal was withdrawn",
+}
+
+
+@pytest.mark.parametrize("kind", list(NOUNS))
+@pytest.mark.parametrize(
+    ("amount", "fault", "state", "told"),
+    [
+        ("500", None, "approved", None),
+        ("50200", None, "approved", "{} was declined: send a new one"),
+        ("500", "is_deaf", "failed", "the processor does not tell what became of {}: it is asked"),
+    ],
+)
+def test_a_retry_tells_of_the_step_that_was_pending(  # noqa: PLR0917 - a table
+    staged: tuple[Engine, Clock],
+    model: Model,
+    kind: str,
+    amount: str,
+    fault: str | None,
+    state: str,
+    told: str | None,
+) -> None:
+    engine, _ = staged
+    rows = f"sale,60000,USD,{CARD},a,\n"
+    hand_in(engine, rows + ("reverse,,,,,,a\n" if kind == "withdraw_reversal" else ""))
+    model.loses = True
+    hand_in(engine, f"{kind},{amount},USD,,,,a\n")
+    model.loses, model.is_deaf = False, fault is not None
+    hand_in(engine, "retry_reversal,,,,,,a\n")
+    ended, _, message = outcomes(engine)[-1]
+    assert ended == state
+    assert str(message).startswith(told.format(NOUNS[kind]) if told else DONE[kind])

@@ -262,6 +262,10 @@ class Reason(StrEnum):
         "card_used_up",
         "the card was declined for good: give another one, or its new expiry",
     )
+    NOTHING_TO_COMMIT = (
+        "nothing_to_commit",
+        "no reversal is prepared: give the amount to reverse at once, or prepare one by `reverse`",
+    )
     STATUS_NOT_ALLOWED = "status_not_allowed", "the payment's status does not allow this"
     NOTHING_LEFT = "nothing_left", "nothing of the payment is left for this"
     PARTIAL_NOT_SUPPORTED = "partial_not_supported", "the gate does this for the whole amount only"

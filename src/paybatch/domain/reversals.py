@@ -36,6 +36,12 @@ def under_way() -> pl.Expr:
     return pl.col("reserved_void") + pl.col("reserved_refund") > 0
 
 
+def preparing(capabilities: Capabilities) -> Fault:
+    """Refuse what would take what a preparation in doubt may have set aside."""
+    in_doubt = pl.lit(capabilities.two_stage_reversal) & (pl.col("reserved_void") > 0)
+    return Fault(Reason.OTHER_UNDER_WAY, "payment", in_doubt)
+
+
 def prepared_first() -> Fault:
     """Refuse what would take from a payment of which a reversal is prepared."""
     return Fault(Reason.REVERSAL_PREPARED, "payment", pl.col("prepared") > 0)
@@ -59,10 +65,23 @@ def completing(capabilities: Capabilities, *others: Fault) -> tuple[Fault, ...]:
     alone = (pl.col("prepared") > 0) | pl.lit(capabilities.two_stage_reversal)
     found = [
         Fault(Reason.OTHER_UNDER_WAY, "payment", stands_in() & alone & under_way()),
+        preparing(capabilities),
         Fault(Reason.REVERSAL_PREPARED, "payment", ~stands_in() & (pl.col("prepared") > 0)),
         *others,
     ]
     return tuple(sorted(found, key=lambda each: PRECEDENCE[each.reason.value]))
+
+
+def unprepared(capabilities: Capabilities, allowed: frozenset[Status]) -> Fault:
+    """Refuse what would complete a preparation that is not there, and does not say how much.
+
+    Where others prepare it means what they prepared, not the payment. ``allowed`` are the statuses
+    in which it would be done; in others their own reason is told.
+    """
+    is_allowed = pl.col("status").is_in(sorted(each.value for each in allowed))
+    unnamed = pl.col("requested_minor").is_null() & (pl.col("amount_minor") > 0)
+    completes = stands_in() & pl.lit(capabilities.two_stage_reversal) & (pl.col("prepared") == 0)
+    return Fault(Reason.NOTHING_TO_COMMIT, "payment", completes & unnamed & is_allowed)
 
 
 def within_prepared(left: pl.Expr, usual: pl.Expr | None = None) -> pl.Expr:
@@ -123,6 +142,34 @@ def void_refusals() -> tuple[Fault, ...]:
         Fault(Reason.TRANSFER_ARRIVED, "payment", arrived & (payment.open_hold() == 0)),
         Fault(Reason.SETTLED_ALREADY, "payment", settled & (payment.open_hold() == 0)),
     )
+
+
+def whole_only(capabilities: Capabilities) -> pl.Expr:
+    """Tell where what is prepared may only be reversed as a whole: a void completes it."""
+    return ~is_refunded(capabilities) & pl.lit(not capabilities.partial_void)
+
+
+def voids_a_part(capabilities: Capabilities) -> Fault:
+    """Refuse what completes a preparation of a part, where only wholes are voided."""
+    amount, is_prepared = pl.col("amount_minor"), stands_in() & (pl.col("prepared") > 0)
+    is_part = (amount > 0) & (amount < void_left(capabilities))
+    strict = pl.lit(not capabilities.partial_void)
+    return Fault(Reason.PARTIAL_NOT_SUPPORTED, "amount_minor", strict & is_prepared & is_part)
+
+
+def may_mean_either(capabilities: Capabilities) -> pl.Expr:
+    """Tell where a preparation may be of the hold, or of what a chargeback or a return took since.
+
+    Where captures are voided it may be of both.
+    """
+    taken = (payment.kept() > 0) & (payment.disputed() + pl.col("returned") > 0)
+    return taken & pl.lit(not capabilities.void_captured) & ~is_refunded(capabilities)
+
+
+def meant_otherwise(capabilities: Capabilities) -> Fault:
+    """Refuse to void the hold for what may have been prepared of what was captured."""
+    completes = stands_in() & (pl.col("prepared") > 0)
+    return Fault(Reason.NOTHING_LEFT, "payment", completes & may_mean_either(capabilities))
 
 
 def void_closes(capabilities: Capabilities) -> pl.Expr:

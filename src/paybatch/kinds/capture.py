@@ -41,6 +41,7 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     doubt = is_final.fill_null(value=False) & payment.hold_in_doubt()
     refusals = (
         Fault(Reason.OTHER_UNDER_WAY, "payment", doubt),
+        reversals.preparing(capabilities),
         reversals.prepared_first(),
         Fault(Reason.HOLD_EXPIRED, "payment", expired),
     )

@@ -5,8 +5,10 @@ amount is voided or refunded, as the payment stands by then: what was settled si
 preparation is refunded. Without an amount it completes all that is prepared, with one a part of
 it. When the processor declines, the preparation stays and may be committed again, or withdrawn.
 
-Where nothing is prepared it is a reversal in one stage, at any gate, of the row's amount or of all
-that is left: a payment that was prepared in part and is listed twice is reversed as a whole.
+Where nothing is prepared it is a reversal in one stage of the row's amount. Without an amount it is
+refused then at a gate that reverses in two stages, so that a row that is sent twice, or follows a
+preparation that was refused or withdrawn, does not undo the payment; at a gate of one stage it is
+of all that is left.
 
 Sources: ConnPay Commit Reversal (what it does there is not published; this is our reading).
 """

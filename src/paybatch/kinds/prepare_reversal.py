@@ -4,7 +4,8 @@ When: a reversal is to be looked at by somebody else before it is done, or the p
 in two stages. No money moves. Until `commit_reversal` completes it or `withdraw_reversal` takes it
 back, the payment is not captured, adjusted, voided or refunded in any other way; chargebacks,
 returns, expiries and closes of day are facts and go on. What may be prepared is what a `reverse`
-could undo now, and preparations add up.
+could undo now, and preparations add up. Where the gate does not void what is captured, a hold is
+not prepared beside a chargeback or a return: void it directly.
 
 At a gate that reverses in two stages a `reverse` means this. There the processor is asked, if it
 knows preparations; else it is prepared with us alone, as at every other gate.
@@ -40,12 +41,9 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
         *(Fault(each.reason, each.column, ~is_refund & each.fails) for each in of_void),
         *(Fault(each.reason, each.column, is_refund & each.fails) for each in of_refund),
         Fault(Reason.STATUS_NOT_ALLOWED, "payment", wrong),
+        Fault(Reason.NOTHING_LEFT, "payment", reversals.may_mean_either(capabilities)),
     ]
     return tuple(sorted(found, key=lambda each: PRECEDENCE[each.reason.value]))
-
-
-def _whole_only(capabilities: Capabilities) -> pl.Expr:
-    return ~reversals.is_refunded(capabilities) & pl.lit(not capabilities.partial_void)
 
 
 def _of_either(refund: pl.Expr, void: pl.Expr, capabilities: Capabilities) -> pl.Expr:
@@ -85,7 +83,7 @@ KIND = Kind(
     refusals=_refusals,
     left=_left,
     whole=_whole,
-    whole_only=_whole_only,
+    whole_only=reversals.whole_only,
     reserves="reserved_void",
     closes=_closes,
     effects=(ChangePayment(amounts={"prepared": pl.col("approved_minor")}), remark()),

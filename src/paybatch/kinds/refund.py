@@ -32,7 +32,11 @@ KIND = Kind(
     required=frozenset({"payment"}),
     amount=AmountRule.LEFT,
     statuses=reversals.refund_statuses,
-    refusals=lambda gate: reversals.completing(gate, *reversals.refund_refusals(gate)),
+    refusals=lambda gate: reversals.completing(
+        gate,
+        *reversals.refund_refusals(gate),
+        reversals.unprepared(gate, reversals.refund_statuses(gate)),
+    ),
     left=lambda gate: reversals.within_prepared(reversals.refund_left(gate)),
     # What was taken and is not given back: an excess is given to those only who name it.
     whole=lambda gate: reversals.within_prepared(reversals.refund_left(gate), payment.refundable()),

@@ -2,7 +2,9 @@
 
 When: the wrong payment was prepared, or the preparation is not to be completed: what it kept from
 being captured, voided and refunded is free again. No money moves. Where the gate reverses in two
-stages and the processor knows withdrawals it is asked; when it declines, the preparation stays.
+stages and the processor knows withdrawals it is asked, but for what it was not told, such as a hold
+of a brand that takes no reversal. When it declines, the preparation stays; with ``force`` it is
+taken back with us even then, as where the processor never heard of it.
 
 Sources: ours; a preparation that nobody could take back would hold its payment for ever.
 """
@@ -28,10 +30,11 @@ def _refusals(_: Capabilities) -> tuple[Fault, ...]:
 
 
 def _closes(capabilities: Capabilities) -> pl.Expr:
-    """Give what the processor never heard of."""
+    """Give what the processor never heard of, as the preparation gives it."""
     if not capabilities.two_stage_reversal:
         return pl.col("amount_minor")
-    return pl.lit(0, pl.Int64)
+    hold = reversals.void_closes(capabilities)
+    return pl.when(reversals.is_refunded(capabilities)).then(0).otherwise(hold)
 
 
 KIND = Kind(
@@ -41,16 +44,18 @@ KIND = Kind(
     verb=Verb.WITHDRAW_REVERSAL,
     if_able=True,
     subject=Subject.PAYMENT,
-    fields=(*columns.FOLLOW_UP, columns.COMMENT),
+    fields=(*columns.FOLLOW_UP, columns.FORCE, columns.COMMENT),
     required=frozenset({"payment"}),
     amount=AmountRule.LEFT,
     statuses=lambda _: GOOD,
     refusals=_refusals,
     left=lambda _: _prepared,
+    whole_only=reversals.whole_only,
     reserves="reserved_void",
     closes=_closes,
+    forced=pl.col("force"),
     effects=(ChangePayment(amounts={"prepared": -_approved}), remark()),
-    reads=(columns.COMMENT,),
+    reads=(columns.FORCE, columns.COMMENT),
     opposite="prepare_reversal",
     permission="refund",
     risk=Risk.MARK,

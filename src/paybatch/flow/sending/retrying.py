@@ -7,21 +7,33 @@ what became of the reversals; it is ``failed`` while one of them is still not kn
 import polars as pl
 
 from paybatch import registry
-from paybatch.domain.connector import REPLY_SCHEMA, Response, Result
+from paybatch.domain.connector import REPLY_SCHEMA, Response, Result, Verb
+from paybatch.domain.few import distinct
 from paybatch.flow.engine import Engine
 from paybatch.flow.sending.recover import GUARD, asked_about, conclude
 from paybatch.flow.working.changes import KEY
 from paybatch.store import attempts
 
 _NOTHING = "no reversal is unknown now: it is under way, or asked about by somebody else"
-_TOLD = {
-    "approved": "the reversal was done",
-    "declined": "the reversal was declined: send a new one",
-    "failed": "the reversal had no effect: send a new one",
-    "unknown": "the processor does not tell what became of the reversal: it is asked again",
-    "person": "the processor can neither be asked nor sent it again: a person decides "
-    "(paybatch unknown decide)",
+_REVERSAL = ("the reversal", "the reversal was done")
+# What is asked of the processor -> what we call it, what is said when it was done.
+_STEPS: dict[Verb | None, tuple[str, str]] = {
+    Verb.PREPARE_REVERSAL: (
+        "the preparation of a reversal",
+        "the reversal was prepared, it is not done yet",
+    ),
+    Verb.WITHDRAW_REVERSAL: (
+        "the withdrawal of a prepared reversal",
+        "the prepared reversal was withdrawn",
+    ),
 }
+_DECLINED = "{} was declined: send a new one"
+_FAILED = "{} had no effect: send a new one"
+_UNKNOWN = "the processor does not tell what became of {}: it is asked again"
+_PERSON = (
+    "the processor can neither be asked nor sent it again: a person decides "
+    "(paybatch unknown decide)"
+)
 _OPEN = ("unknown", "person")
 
 
@@ -44,13 +56,32 @@ def retried(engine: Engine, retries: pl.DataFrame) -> pl.DataFrame:
     with engine.database.transaction() as connection:
         named = taken.select_seq("merchant_id", id="operation_id")
         states = attempts.standing(connection, named)
-    stand = taken.select_seq("operation_id", *KEY).join(states, on=["merchant_id", "operation_id"])
+    stand = taken.select_seq("operation_id", "act", *KEY)
+    stand = stand.join(states, on=["merchant_id", "operation_id"])
     return _replies(retries, stand)
+
+
+def _said(stand: pl.DataFrame) -> pl.Expr:
+    """Say how each reversal (``act``) stands (``state``)."""
+    said = pl.lit(None, pl.String)
+    for act in distinct(stand["act"]):
+        what, done = _STEPS.get(registry.kinds()[act].verb, _REVERSAL)
+        told = {
+            "approved": done,
+            "declined": _DECLINED.format(what),
+            "failed": _FAILED.format(what),
+            "person": _PERSON,
+        }
+        words = pl.col("state").replace_strict(
+            told, default=_UNKNOWN.format(what), return_dtype=pl.String
+        )
+        said = pl.when(pl.col("act") == act).then(words).otherwise(said)
+    return said
 
 
 def _replies(retries: pl.DataFrame, stand: pl.DataFrame) -> pl.DataFrame:
     """Give the replies to retries, from how the reversals of their payments stand now."""
-    said = pl.col("state").replace_strict(_TOLD, default=_TOLD["unknown"], return_dtype=pl.String)
+    said = _said(stand)
     told = (
         stand.sort("operation_id")
         .group_by(KEY, maintain_order=True)
