@@ -1,13 +1,13 @@
 -- name: gate_calls
--- The calls of a gate from a time on, with what became of them; moves = money was taken or given,
--- so that its processor's settlement lists it.
+-- The calls of a gate from a time on, with what became of them, what the processor said, and how
+-- much of it was money that was taken or given: that is what its processor's settlement lists.
 COPY (
     SELECT
         a.key, a.operation_id, a.act, coalesce(u.state, a.state),
-        coalesce(o.currency, p.currency), u.approved_minor,
+        coalesce(o.currency, p.currency), u.approved_minor, u.response,
         extract(EPOCH FROM u.settled_at)::float8,
-        EXISTS (
-            SELECT 1 FROM transfer AS t
+        coalesce((
+            SELECT sum(t.amount_minor)::bigint FROM transfer AS t
             INNER JOIN account AS c
                 ON
                     t.merchant_id = c.merchant_id
@@ -15,7 +15,7 @@ COPY (
             WHERE
                 t.merchant_id = a.merchant_id AND t.operation_id = a.operation_id
                 AND c.name = 'receivable'
-        )
+        ), 0)
     FROM attempt AS a
     INNER JOIN operation AS o ON a.merchant_id = o.merchant_id AND a.operation_id = o.id
     LEFT JOIN outcome AS u ON a.merchant_id = u.merchant_id AND a.operation_id = u.id
