@@ -5,15 +5,23 @@ WHERE merchant_id = %(merchant_id)s AND id = ANY(%(gate_ids)s)
 ORDER BY id
 FOR UPDATE;
 
--- name: set_gate_state
--- Opens gates, or leaves them closing.
-UPDATE gate SET state = %(state)s
-WHERE merchant_id = %(merchant_id)s AND id = ANY(%(gate_ids)s) AND state <> %(state)s
+-- name: shut_gates
+-- Lets open gates be closing, by an operation.
+UPDATE gate SET state = 'closing', closed_by = %(closed_by)s
+WHERE merchant_id = %(merchant_id)s AND id = ANY(%(gate_ids)s) AND state = 'open';
+
+-- name: open_gates
+-- Opens gates that are closing by this operation, or by any.
+UPDATE gate SET state = 'open', closed_by = NULL
+WHERE
+    merchant_id = %(merchant_id)s AND id = ANY(%(gate_ids)s) AND state = 'closing'
+    AND closed_by = coalesce(%(closed_by)s::bigint, closed_by)
 RETURNING name;
 
 -- name: open_day
--- Opens the day after a close.
-UPDATE gate SET business_day = %(business_day)s, close_count = close_count + 1
+-- Opens the day after a close. A close that was answered late takes no gate back to an earlier day.
+UPDATE gate SET
+    business_day = greatest(business_day, %(business_day)s), close_count = close_count + 1
 WHERE merchant_id = %(merchant_id)s AND id = %(gate_id)s;
 
 -- name: settle_payments

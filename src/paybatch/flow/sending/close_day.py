@@ -366,10 +366,10 @@ def _outcome(
 
 
 def _open(room: Room, connection: Connection[Row], gate_ids: Sequence[int]) -> None:
-    """Open gates again, and let the rows go on that wait for them."""
+    """Open gates again, but not those of a later close; let the rows go on that wait for them."""
     if gate_ids:
-        merchant_id = room.taken.merchant_id
-        settlements.set_gate_state(connection, merchant_id, gate_ids, "open")
+        merchant_id, own = room.taken.merchant_id, room.taken.operation_id
+        settlements.open_gates(connection, merchant_id, gate_ids, own)
         wake_merchant(room.engine, connection, merchant_id)
 
 

@@ -129,7 +129,7 @@ def close(
                 answers = [_answer(asked, each) for each in totals]
                 days.append(Day(gate, day, state.close_count + 1, totals, answers))
     except _DeclinedError as error:
-        settlements.set_gate_state(connection, merchant_id, ids, "closing")
+        settlements.shut_gates(connection, merchant_id, ids, row["id"])
         told = f"gate {error.gate.name}: its processor did not take the close; nothing moved"
         return Closed(is_closed=False, message=told, answer=error.answer, transfers=pl.DataFrame())
     for each in days:

@@ -38,8 +38,8 @@ CREATE TABLE sender_merchant (
 );
 
 -- A merchant's account at a processor. state 'closing' = its processor did not take the last close
--- of day; settings = what its connector must be told; business_day = the day that a close opened,
--- where that is later than the calendar says.
+-- of day; closed_by = the operation that closes it; settings = what its connector must be told;
+-- business_day = the day that a close opened, where that is later than the calendar says.
 CREATE TABLE gate (
     merchant_id integer NOT NULL REFERENCES merchant (id),
     id integer GENERATED ALWAYS AS IDENTITY,
@@ -53,6 +53,7 @@ CREATE TABLE gate (
     settings jsonb NOT NULL DEFAULT '{}',
     is_default boolean NOT NULL DEFAULT FALSE,
     state text COLLATE "C" NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closing')),
+    closed_by bigint CHECK ((state = 'closing') = (closed_by IS NOT NULL)),
     business_day date,
     close_count integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
