@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from closing_support import HEADER as NATIVE
-from closing_support import act, close, sale
+from closing_support import act, close, row, sale, settled
 from outside_support import CARD, LOST, Clock, Processor
 from paybatch import registry
 from paybatch.connectors.sandbox_http import CONNECTOR as OUTSIDE
@@ -135,6 +135,28 @@ def test_only_what_a_settlement_reached_is_missed(
     assert told(held(engine, first, tmp_path)) == [("missing_there", 2, None)]
     with pytest.raises(WrongError, match="no settlement 9"):
         held(engine, first, tmp_path, 9)
+
+
+def test_a_settlement_reaches_to_where_its_close_was_told(
+    clocked: tuple[Engine, Clock], processor: Processor, tmp_path: Path
+) -> None:
+    """A close whose answer comes late reaches no further for it; nor does one behind it."""
+    engine, clock = clocked
+    run(engine, sale("a", 1000))
+    processor.is_mute = True
+    run(engine, close())
+    processor.is_mute = False
+    first = lines(processor)
+    clock.now += timedelta(seconds=1)
+    run(engine, row("gate_unlock", gate="sandbox"), sale("b", 5), close())
+    second = {key: line for key, line in lines(processor).items() if key not in first}
+    assert told(held(engine, second, tmp_path)) == []  # the first has no answer yet
+    clock.now += timedelta(minutes=1)
+    run(engine, sale("c", 7))
+    assert [each[5] for each in settled(engine)] == [5, 1000]
+    for number, own, of_other in [(1, second, 5), (2, first, 1000)]:
+        assert told(held(engine, own, tmp_path, number)) == []
+        assert told(held(engine, {}, tmp_path, number)) == [("missing_there", of_other, None)]
 
 
 def test_a_key_that_is_listed_twice_is_told(

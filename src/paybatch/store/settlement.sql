@@ -64,11 +64,12 @@ ORDER BY gate_id, currency;
 INSERT INTO settlement (
     merchant_id, gate_id, number, currency, operation_id, business_day, sale_count, sale_minor,
     refund_count, refund_minor, net_minor, response, processor_code, processor_text, approval_code,
-    created_at
+    reached_at, created_at
 ) VALUES (
     %(merchant_id)s, %(gate_id)s, %(number)s, %(currency)s, %(operation_id)s, %(business_day)s,
     %(sale_count)s, %(sale_minor)s, %(refund_count)s, %(refund_minor)s, %(net_minor)s,
-    %(response)s, %(processor_code)s, %(processor_text)s, %(approval_code)s, %(created_at)s
+    %(response)s, %(processor_code)s, %(processor_text)s, %(approval_code)s,
+    %(reached_at)s, %(created_at)s
 );
 
 -- name: last_settlements

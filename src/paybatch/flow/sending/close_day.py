@@ -141,7 +141,7 @@ def _drain(room: Room, closing: Closing) -> None:
 
 def _tell(room: Room) -> pl.DataFrame | None:
     """Reserve what is due and store what the processors are told; give the outcome if refused."""
-    engine, taken, now = room.engine, room.taken, room.engine.clock()
+    engine, taken = room.engine, room.taken
     with engine.database.transaction() as connection:
         closing = closings.hold_closing(connection, taken)
         if closing is None or closing.state != DRAINING:
@@ -150,7 +150,7 @@ def _tell(room: Room) -> pl.DataFrame | None:
         days = {each.id: each.business_day for each in states}
         try:
             with connection.transaction():
-                due = closings.reserve_due(connection, taken, closing.gate_ids)
+                due, now = closings.reserve_due(connection, taken, closing.gate_ids), engine.clock()
                 check_totals({name: getattr(closing, name) for name in closings.EXPECTED}, due)
         except RefusedError as error:
             _open(room, connection, closing.gate_ids)
@@ -178,7 +178,7 @@ def _tell(room: Room) -> pl.DataFrame | None:
                     )
                 )
         found = closings.unknown_at_gates(connection, taken, closing.gate_ids, LISTED_MAX)
-        closings.tell_closing(connection, taken, calls, _left_open(engine, found))
+        closings.tell_closing(connection, taken, calls, _left_open(engine, found), now)
     return None
 
 
@@ -313,7 +313,7 @@ def finish(
             answers = [_answer(each) for each in good]
             day = Day(gate, own[0].business_day, counts[gate.id] + 1, totals, answers)
             days.append(day)
-            settlements.insert_settlements(connection, kept(day, taken.operation_id, now))
+            settlements.insert_settlements(connection, kept(day, row["id"], now, closing.told_at))
             is_whole = len(good) == len(own)
             opened = next_day(day, _effect(row["kind"]), now) if is_whole else day.day
             settlements.open_day(connection, taken.merchant_id, gate.id, opened)
