@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from closing_support import HEADER as NATIVE
-from closing_support import act, close, sale
-from outside_support import LOST, Clock, Processor
+from closing_support import act, close, row, sale, settled
+from outside_support import CARD, LOST, Clock, Processor
 from paybatch import registry
 from paybatch.connectors.sandbox_http import CONNECTOR as OUTSIDE
+from paybatch.domain.capabilities import Capabilities
 from paybatch.flow import batch as batches
 from paybatch.flow.engine import Engine
 from paybatch.flow.intake.receive import Request
@@ -136,6 +137,28 @@ def test_only_what_a_settlement_reached_is_missed(
         held(engine, first, tmp_path, 9)
 
 
+def test_a_settlement_reaches_to_where_its_close_was_told(
+    clocked: tuple[Engine, Clock], processor: Processor, tmp_path: Path
+) -> None:
+    """A close whose answer comes late reaches no further for it; nor does one behind it."""
+    engine, clock = clocked
+    run(engine, sale("a", 1000))
+    processor.is_mute = True
+    run(engine, close())
+    processor.is_mute = False
+    first = lines(processor)
+    clock.now += timedelta(seconds=1)
+    run(engine, row("gate_unlock", gate="sandbox"), sale("b", 5), close())
+    second = {key: line for key, line in lines(processor).items() if key not in first}
+    assert told(held(engine, second, tmp_path)) == []  # the first has no answer yet
+    clock.now += timedelta(minutes=1)
+    run(engine, sale("c", 7))
+    assert [each[5] for each in settled(engine)] == [5, 1000]
+    for number, own, of_other in [(1, second, 5), (2, first, 1000)]:
+        assert told(held(engine, own, tmp_path, number)) == []
+        assert told(held(engine, {}, tmp_path, number)) == [("missing_there", of_other, None)]
+
+
 def test_a_key_that_is_listed_twice_is_told(
     engine: Engine, processor: Processor, tmp_path: Path
 ) -> None:
@@ -161,3 +184,62 @@ def test_what_is_no_settlement_is_refused(engine: Engine, tmp_path: Path, text: 
     place = find_place(engine, "local")
     with pytest.raises(WrongError, match=r"wrong\.csv"):
         reconcile(engine, place, place.gate(place.gate_id), path)
+
+
+PARTS = "kind,reference,amount_minor,currency,card_number,card_expiry,partial_approval\n"
+
+
+def hand_in(engine: Engine, text: str) -> None:
+    request = Request(file_name="rec.csv", dialect="native", again=True)
+    batches.run(engine, find_place(engine, "local"), [text.encode()], request)
+
+
+def test_a_part_that_was_reversed_at_once_is_none_to_undo(
+    engine: Engine, processor: Processor, tmp_path: Path
+) -> None:
+    half = "USD,4000000000000051,12/39,not_allowed\n"
+    hand_in(engine, f"{PARTS}sale,p,100,{half}authorize,h,60,{half}sale,q,70,{half[:4]}{CARD},\n")
+    listed = lines(processor)
+    assert sorted(listed.values()) == [("sale", 50), ("sale", 70), ("void", 30), ("void", 50)]
+    found = held(engine, listed, tmp_path)
+    assert (told(found), found.matched) == ([], 4)
+    reversal = next(key for key, line in listed.items() if line == ("void", 50))
+    cases = [("sale", 50, "count it as not done"), ("void", -50, "only that it was undone")]
+    for verb, amount, advice in cases:  # one of the two alone is told
+        own = {key: line for key, line in listed.items() if line == (verb, 50)}
+        found = held(engine, own, tmp_path)
+        assert ("missing_here", None, amount) in told(found)
+        assert advice in found.differences.filter(difference="missing_here")["advice"][0]
+        assert (reversal in own) == (found.differences["id"][0] == reversal)
+    found = held(engine, {**listed, "theirs-reversal": ("void", 4)}, tmp_path)
+    assert (told(found), found.differences["id"][0]) == (
+        [("missing_here", None, -4)],
+        "theirs-reversal",
+    )
+    assert "nobody here sent this key" in found.differences["advice"][0]
+
+
+def test_a_forced_void_that_was_declined_is_not_missed(
+    engine: Engine, processor: Processor, tmp_path: Path
+) -> None:
+    start = NATIVE.replace("\n", ",force\n")
+    hand_in(engine, start + f"{sale('v', 100_000)},\n{act('void', 'v', '50200')},true\n")
+    listed = lines(processor)
+    found = held(engine, listed, tmp_path)
+    assert (told(found), list(listed.values())) == ([], [("sale", 100_000)])
+
+
+def test_what_was_closed_with_us_is_no_difference(
+    engine: Engine, processor: Processor, tmp_path: Path
+) -> None:
+    """The hold of a brand that takes no reversal is closed with us; the processor has the rest."""
+    told_of_gate = Capabilities(no_reversal_brands=frozenset({"visa"}))
+    with engine.database.transaction() as connection:
+        changed = told_of_gate.model_dump_json()
+        connection.execute("UPDATE gate SET capabilities = %s", [changed])
+    run(engine, sale("h", 300, "authorize"), act("capture", "h", "200"), act("void", "h", "300"))
+    listed = lines(processor)
+    assert sorted(listed.values()) == [("capture", 200), ("void", 200)]
+    assert told(held(engine, listed, tmp_path)) == []
+    key = next(key for key, (verb, _) in listed.items() if verb == "void")
+    assert told(held(engine, {**listed, key: ("void", 150)}, tmp_path)) == [("amount", 300, 150)]

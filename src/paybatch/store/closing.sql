@@ -38,8 +38,8 @@ RETURNING
 -- name: hold_closing
 -- Where a close stands, locked; nothing when it is over, or when somebody else took it meanwhile.
 SELECT
-    c.gate_ids, c.phase, c.state, c.drain_until, c.expected_sale_count, c.expected_sale_minor,
-    c.expected_refund_count, c.expected_refund_minor, c.left_open
+    c.gate_ids, c.phase, c.state, c.drain_until, c.told_at, c.expected_sale_count,
+    c.expected_sale_minor, c.expected_refund_count, c.expected_refund_minor, c.left_open
 FROM closing AS c
 INNER JOIN attempt AS a ON c.merchant_id = a.merchant_id AND c.operation_id = a.operation_id
 WHERE
@@ -178,7 +178,7 @@ WHERE p.merchant_id = d.merchant_id AND p.id = d.id;
 
 -- name: tell_closing
 -- What is due is reserved and the processors are about to be told; with what was left open.
-UPDATE closing SET state = 'told', left_open = %(left_open)s
+UPDATE closing SET state = 'told', told_at = %(told_at)s, left_open = %(left_open)s
 WHERE merchant_id = %(merchant_id)s AND operation_id = %(operation_id)s;
 
 -- name: insert_call

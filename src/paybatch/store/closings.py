@@ -42,6 +42,7 @@ class Closing:
     phase: int
     state: str
     drain_until: datetime
+    told_at: datetime | None
     expected_sale_count: int | None
     expected_sale_minor: int | None
     expected_refund_count: int | None
@@ -161,10 +162,18 @@ def release_due(
 
 
 def tell_closing(
-    connection: Connection[Row], taken: Taken, calls: Sequence[Call], left_open: str
+    connection: Connection[Row],
+    taken: Taken,
+    calls: Sequence[Call],
+    left_open: str,
+    told_at: datetime,
 ) -> None:
-    """Store what the processors are about to be told; a call may be answered by us already."""
-    connection.execute(_SQL["tell_closing"], {**_of(taken), "left_open": left_open})
+    """Store what the processors are about to be told; a call may be answered by us already.
+
+    ``told_at`` is when what was due had been reserved.
+    """
+    parameters = {**_of(taken), "left_open": left_open, "told_at": told_at}
+    connection.execute(_SQL["tell_closing"], parameters)
     rows = [
         {**_of(taken), **{name: getattr(each, name) for name in Call.__slots__}} for each in calls
     ]

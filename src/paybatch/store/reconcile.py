@@ -19,8 +19,9 @@ CALLS = {
     "state": pl.String(),
     "own_currency": pl.String(),
     "here_minor": pl.Int64(),
+    "response": pl.String(),
     "settled_epoch": pl.Float64(),
-    "moves": pl.Boolean(),
+    "moved_minor": pl.Int64(),
 }
 
 

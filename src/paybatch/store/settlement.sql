@@ -5,15 +5,23 @@ WHERE merchant_id = %(merchant_id)s AND id = ANY(%(gate_ids)s)
 ORDER BY id
 FOR UPDATE;
 
--- name: set_gate_state
--- Opens gates, or leaves them closing.
-UPDATE gate SET state = %(state)s
-WHERE merchant_id = %(merchant_id)s AND id = ANY(%(gate_ids)s) AND state <> %(state)s
+-- name: shut_gates
+-- Lets open gates be closing, by an operation.
+UPDATE gate SET state = 'closing', closed_by = %(closed_by)s
+WHERE merchant_id = %(merchant_id)s AND id = ANY(%(gate_ids)s) AND state = 'open';
+
+-- name: open_gates
+-- Opens gates that are closing by this operation, or by any.
+UPDATE gate SET state = 'open', closed_by = NULL
+WHERE
+    merchant_id = %(merchant_id)s AND id = ANY(%(gate_ids)s) AND state = 'closing'
+    AND closed_by = coalesce(%(closed_by)s::bigint, closed_by)
 RETURNING name;
 
 -- name: open_day
--- Opens the day after a close.
-UPDATE gate SET business_day = %(business_day)s, close_count = close_count + 1
+-- Opens the day after a close. A close that was answered late takes no gate back to an earlier day.
+UPDATE gate SET
+    business_day = greatest(business_day, %(business_day)s), close_count = close_count + 1
 WHERE merchant_id = %(merchant_id)s AND id = %(gate_id)s;
 
 -- name: settle_payments
@@ -56,11 +64,12 @@ ORDER BY gate_id, currency;
 INSERT INTO settlement (
     merchant_id, gate_id, number, currency, operation_id, business_day, sale_count, sale_minor,
     refund_count, refund_minor, net_minor, response, processor_code, processor_text, approval_code,
-    created_at
+    reached_at, created_at
 ) VALUES (
     %(merchant_id)s, %(gate_id)s, %(number)s, %(currency)s, %(operation_id)s, %(business_day)s,
     %(sale_count)s, %(sale_minor)s, %(refund_count)s, %(refund_minor)s, %(net_minor)s,
-    %(response)s, %(processor_code)s, %(processor_text)s, %(approval_code)s, %(created_at)s
+    %(response)s, %(processor_code)s, %(processor_text)s, %(approval_code)s,
+    %(reached_at)s, %(created_at)s
 );
 
 -- name: last_settlements

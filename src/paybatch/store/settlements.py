@@ -53,12 +53,23 @@ def lock_gates(
         return cursor.execute(_SQL["lock_gates"], _of(merchant_id, gate_ids)).fetchall()
 
 
-def set_gate_state(
-    connection: Connection[Row], merchant_id: int, gate_ids: Sequence[int], state: str
+def shut_gates(
+    connection: Connection[Row], merchant_id: int, gate_ids: Sequence[int], closed_by: int
+) -> None:
+    """Let open gates be closing, by an operation."""
+    parameters = {**_of(merchant_id, gate_ids), "closed_by": closed_by}
+    connection.execute(_SQL["shut_gates"], parameters)
+
+
+def open_gates(
+    connection: Connection[Row],
+    merchant_id: int,
+    gate_ids: Sequence[int],
+    closed_by: int | None = None,
 ) -> list[str]:
-    """Bring gates into a state, ``open`` or ``closing``; give the names of those that were not."""
-    parameters = {**_of(merchant_id, gate_ids), "state": state}
-    rows = connection.execute(_SQL["set_gate_state"], parameters).fetchall()
+    """Open gates that are closing by an operation, None = by any; give their names."""
+    parameters = {**_of(merchant_id, gate_ids), "closed_by": closed_by}
+    rows = connection.execute(_SQL["open_gates"], parameters).fetchall()
     return sorted(str(row[0]) for row in rows)
 
 

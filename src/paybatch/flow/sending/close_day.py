@@ -142,7 +142,7 @@ def _drain(room: Room, closing: Closing) -> None:
 
 def _tell(room: Room) -> pl.DataFrame | None:
     """Reserve what is due and store what the processors are told; give the outcome if refused."""
-    engine, taken, now = room.engine, room.taken, room.engine.clock()
+    engine, taken = room.engine, room.taken
     with engine.database.transaction() as connection:
         closing = closings.hold_closing(connection, taken)
         if closing is None or closing.state != DRAINING:
@@ -151,7 +151,7 @@ def _tell(room: Room) -> pl.DataFrame | None:
         days = {each.id: each.business_day for each in states}
         try:
             with connection.transaction():
-                due = closings.reserve_due(connection, taken, closing.gate_ids)
+                due, now = closings.reserve_due(connection, taken, closing.gate_ids), engine.clock()
                 check_totals({name: getattr(closing, name) for name in closings.EXPECTED}, due)
         except RefusedError as error:
             _open(room, connection, closing.gate_ids)
@@ -179,7 +179,7 @@ def _tell(room: Room) -> pl.DataFrame | None:
                     )
                 )
         found = closings.unknown_at_gates(connection, taken, closing.gate_ids, LISTED_MAX)
-        closings.tell_closing(connection, taken, calls, _left_open(engine, found))
+        closings.tell_closing(connection, taken, calls, _left_open(engine, found), now)
     return None
 
 
@@ -258,7 +258,7 @@ def finish(
             answers = [_answer(each) for each in good]
             day = Day(gate, own[0].business_day, counts[gate.id] + 1, totals, answers)
             days.append(day)
-            settlements.insert_settlements(connection, kept(day, taken.operation_id, now))
+            settlements.insert_settlements(connection, kept(day, row["id"], now, closing.told_at))
             is_whole = len(good) == len(own)
             opened = next_day(day, effect_of(row["kind"]), now) if is_whole else day.day
             settlements.open_day(connection, taken.merchant_id, gate.id, opened)
@@ -311,10 +311,10 @@ def _outcome(
 
 
 def _open(room: Room, connection: Connection[Row], gate_ids: Sequence[int]) -> None:
-    """Open gates again, and let the rows go on that wait for them."""
+    """Open gates again, but not those of a later close; let the rows go on that wait for them."""
     if gate_ids:
-        merchant_id = room.taken.merchant_id
-        settlements.set_gate_state(connection, merchant_id, gate_ids, "open")
+        merchant_id, own = room.taken.merchant_id, room.taken.operation_id
+        settlements.open_gates(connection, merchant_id, gate_ids, own)
         wake_merchant(room.engine, connection, merchant_id)
 
 

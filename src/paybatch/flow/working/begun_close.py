@@ -70,7 +70,7 @@ def begin(engine: Engine, connection: Connection[Row], begun: Begun, now: dateti
     except RefusedError:
         await_closes(connection, begun)
         raise
-    settlements.set_gate_state(connection, merchant_id, ids, "closing")
+    settlements.shut_gates(connection, merchant_id, ids, row["id"])
     closings.insert_closing(
         connection,
         {

@@ -129,7 +129,7 @@ def close(
                 answers = [_answer(asked, each) for each in totals]
                 days.append(Day(gate, day, state.close_count + 1, totals, answers))
     except _DeclinedError as error:
-        settlements.set_gate_state(connection, merchant_id, ids, "closing")
+        settlements.shut_gates(connection, merchant_id, ids, row["id"])
         told = f"gate {error.gate.name}: its processor did not take the close; nothing moved"
         return Closed(is_closed=False, message=told, answer=error.answer, transfers=pl.DataFrame())
     for each in days:
@@ -241,8 +241,10 @@ def _call(asked: _Asked, totals: Totals) -> pl.DataFrame:
     return pl.DataFrame([values], schema=schema)
 
 
-def kept(day: Day, operation: int, now: datetime) -> list[dict[str, Any]]:
-    """Give the rows of table ``settlement``."""
+def kept(
+    day: Day, operation: int, now: datetime, reached_at: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Give the rows of table ``settlement``; it takes what was due until now, or until a time."""
     return [
         {
             "merchant_id": day.gate.merchant_id,
@@ -254,6 +256,7 @@ def kept(day: Day, operation: int, now: datetime) -> list[dict[str, Any]]:
             **{name: getattr(each, name) for name in _EXPECTED},
             "net_minor": each.net_minor,
             **answer,
+            "reached_at": reached_at or now,
             "created_at": now,
         }
         for each, answer in zip(day.totals, day.answers, strict=True)

@@ -157,7 +157,7 @@ def _unlocked(room: _Room, gates: list[Gate]) -> dict[str, Any]:
     connection = room.connection
     merchant_id, ids = gates[0].merchant_id, [gate.id for gate in gates]
     settlements.lock_gates(connection, merchant_id, ids)
-    opened = settlements.set_gate_state(connection, merchant_id, ids, "open")
+    opened = settlements.open_gates(connection, merchant_id, ids)
     wake_merchant(room.engine, connection, merchant_id)
     names = ", ".join(opened)
     return {

@@ -19,6 +19,7 @@ from paybatch.flow.place import Place
 
 Send = Callable[[pl.DataFrame], list[pl.DataFrame]]
 
+REVERSAL = "-reversal"  # behind the key of a call: the reversal of a part of it
 _APPROVED, _DECLINED = pl.lit(Result.APPROVED.value), pl.lit(Result.DECLINED.value)
 _UNKNOWN = pl.lit(Result.UNKNOWN.value)
 _ROLLS_OFF = (
@@ -120,7 +121,7 @@ def _reversed(place: Place, parts: pl.DataFrame, send: Send) -> pl.DataFrame:
     voids = parts.filter(pl.col("gate_id").is_in(able)).with_columns_seq(
         amount_minor="part",
         verb=pl.lit(Verb.VOID.value),
-        key=filled("{}-reversal", "key"),
+        key=filled(f"{{}}{REVERSAL}", "key"),
         payment_key="key",
         cvv=pl.lit(None, pl.String),
         payment_id="operation",

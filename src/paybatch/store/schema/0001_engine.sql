@@ -38,8 +38,8 @@ CREATE TABLE sender_merchant (
 );
 
 -- A merchant's account at a processor. state 'closing' = its processor did not take the last close
--- of day; settings = what its connector must be told; business_day = the day that a close opened,
--- where that is later than the calendar says.
+-- of day; closed_by = the operation that closes it; settings = what its connector must be told;
+-- business_day = the day that a close opened, where that is later than the calendar says.
 CREATE TABLE gate (
     merchant_id integer NOT NULL REFERENCES merchant (id),
     id integer GENERATED ALWAYS AS IDENTITY,
@@ -53,6 +53,7 @@ CREATE TABLE gate (
     settings jsonb NOT NULL DEFAULT '{}',
     is_default boolean NOT NULL DEFAULT FALSE,
     state text COLLATE "C" NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closing')),
+    closed_by bigint CHECK ((state = 'closing') = (closed_by IS NOT NULL)),
     business_day date,
     close_count integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -398,7 +399,7 @@ CREATE TABLE balance_delta (
 
 -- What a close of a gate's day moved, in each currency: captures that were not settled (sales),
 -- refunds that were not and payouts (refunds), and what the processor answered. Numbers count the
--- closes of a gate.
+-- closes of a gate as they end; reached_at = up to when it took what was due.
 CREATE TABLE settlement (
     merchant_id integer NOT NULL,
     gate_id integer NOT NULL,
@@ -415,6 +416,7 @@ CREATE TABLE settlement (
     processor_code text COLLATE "C",
     processor_text text COLLATE "C",
     approval_code text COLLATE "C",
+    reached_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (merchant_id, gate_id, number, currency),
     CHECK (net_minor = sale_minor - refund_minor)
@@ -423,7 +425,8 @@ CREATE INDEX settlement_operation ON settlement (merchant_id, operation_id);
 
 -- A close of day at processors outside, while it is under way: its attempt is unknown from the
 -- claim to the last answer. draining = calls at its gates may be under way until drain_until;
--- told = what is due is reserved, and the processor is told. phase is that of the row's chunk.
+-- told = what was due at told_at is reserved, and the processor is told. phase is that of the row's
+-- chunk.
 CREATE TABLE closing (
     merchant_id integer NOT NULL,
     operation_id bigint NOT NULL,
@@ -431,6 +434,7 @@ CREATE TABLE closing (
     phase integer NOT NULL,
     state text COLLATE "C" NOT NULL CHECK (state IN ('draining', 'told')),
     drain_until timestamptz NOT NULL,
+    told_at timestamptz CHECK ((state = 'told') = (told_at IS NOT NULL)),
     expected_sale_count bigint,
     expected_sale_minor bigint,
     expected_refund_count bigint,
