@@ -32,8 +32,8 @@ COPY (
 
 -- name: settlement_window
 -- From when to when a close of a gate's day reached, in each currency: the last one, or this one.
--- It begins where the one before it ended, by the times up to which they reached: closes may overlap
--- and end in another order, and one that has no answer yet has taken its part too.
+-- It begins where the one before it ended, by the times up to which they reached: closes may
+-- overlap and end in another order, and one that has no answer yet has taken its part too.
 WITH reached AS (
     SELECT currency, number, reached_at FROM settlement
     WHERE merchant_id = %(merchant_id)s AND gate_id = %(gate_id)s
