@@ -20,6 +20,7 @@ from paybatch.flow.place import find_place
 from paybatch.flow.reconcile import Reconciled, reconcile
 from paybatch.flow.sending.close_day import carry_on_all
 from paybatch.flow.sending.recover import recover
+from paybatch.flow.settled_sums import Sums
 
 HEADER = "settlement,key,verb,payment,amount_minor,currency,at\n"
 MONEY = {"sale", "capture", "refund", "credit", "debit", "void"}
@@ -157,6 +158,41 @@ def test_a_settlement_reaches_to_where_its_close_was_told(
     for number, own, of_other in [(1, second, 5), (2, first, 1000)]:
         assert told(held(engine, own, tmp_path, number)) == []
         assert told(held(engine, {}, tmp_path, number)) == [("missing_there", of_other, None)]
+
+
+def test_sums_are_by_side_and_stand_beside_the_settlement(
+    engine: Engine, processor: Processor, tmp_path: Path
+) -> None:
+    run(engine, sale("a", 1000), act("refund", "a", "400"), sale("v", 70), act("void", "v", "30"))
+    run(engine, sale("h", 300, "authorize"), act("capture", "h", "200"), act("void", "h", "300"))
+    payout = {"reference": "p", "amount_minor": "80", "currency": "USD"}
+    card = {"card_number": "4111111111111111", "card_expiry": "12/39"}
+    run(engine, row("credit", **payout, **card), close())
+    listed = lines(processor)
+    found = held(engine, listed, tmp_path)
+    assert told(found) == []
+    assert [each[5:9] for each in settled(engine)] == [(1040, 2, 480, 560)]
+    assert found.sums == [Sums("USD", 1040, 480, 1040, 480)]
+    assert found.matched_minor == {"USD": 560}
+    listed = {key: line for key, line in listed.items() if line[0] != "refund"}
+    found = held(engine, {**listed, "theirs": ("sale", 3)}, tmp_path)
+    assert found.sums == [Sums("USD", 1043, 80, 1040, 480)]
+    assert found.matched_minor == {"USD": 960}
+
+
+def test_a_call_of_long_ago_is_none_of_somebody_else(
+    clocked: tuple[Engine, Clock], processor: Processor, tmp_path: Path
+) -> None:
+    """An old file, held by mistake against the last settlement."""
+    engine, clock = clocked
+    run(engine, sale("a", 1), close())
+    first = lines(processor)
+    for _ in range(2):
+        clock.now += timedelta(days=40)
+        run(engine, close())
+    assert told(held(engine, first, tmp_path)) == []
+    found = held(engine, {**first, "theirs": ("sale", 3)}, tmp_path)
+    assert told(found) == [("missing_here", None, 3)]
 
 
 def test_a_key_that_is_listed_twice_is_told(

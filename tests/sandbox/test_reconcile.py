@@ -51,9 +51,14 @@ def test_a_day_is_closed_and_its_file_agrees(
     assert found.exit_code == 0, found.output
     told = json.loads(found.stdout)
     assert (told["state"], told["matched"], told["differences"]) == ("agrees", 33, [])
+    (sums,) = [each for each in told["sums"] if each["currency"] == "USD"]
+    assert sums["there_sale_minor"] == sums["here_sale_minor"] == sum(range(100, 130)) - 102 + 400
+    assert sums["there_refund_minor"] == sums["here_refund_minor"] == 1
+    assert told["matched_minor"]["USD"] == sums["there_sale_minor"] - 1
     lines = file.read_text().splitlines()
     file.write_text("\n".join([*lines[:-1], ""]))
     found = CliRunner().invoke(app, ["reconcile", "far", str(file)])
     assert found.exit_code == 4
     assert "1 differ" in found.output
     assert "missing_there" in found.output
+    assert "USD: the file comes to sales" in found.output

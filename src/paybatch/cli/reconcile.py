@@ -1,5 +1,6 @@
 """``paybatch reconcile``: a processor's settlement file against our books."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from paybatch.cli.output import NOT_ALL_APPROVED, amount, say, show, show_json
 from paybatch.cli.run import Json
 from paybatch.flow import reconcile as reconciling
 from paybatch.flow.place import find_place
+from paybatch.flow.settled_sums import Sums
 from paybatch.settings import Settings
 
 COLUMNS = {
@@ -46,10 +48,14 @@ def reconcile(
             "state": "differs" if rows else "agrees",
         }
         counts = {"matched": found.matched, "matched_minor": found.matched_minor}
+        counts |= {"sums": [asdict(each) for each in found.sums]}
         show_json({**told, "settlement": found.number, **counts, "differences": rows})
     else:
         sums = ", ".join(f"{name} {amount(v, name)}" for name, v in found.matched_minor.items())
-        say(f"{found.matched:,} lines agree{f' ({sums})' if sums else ''}; {len(rows):,} differ.")
+        net = f" ({sums} net)" if sums else ""
+        say(f"{found.matched:,} lines agree{net}; {len(rows):,} differ.")
+        for each_sum in _unlike(found):
+            say(each_sum)
         shown = [
             {
                 **each,
@@ -64,3 +70,19 @@ def reconcile(
             say(f"{len(rows) - SHOWN_MAX:,} more; --json lists all.")
     if rows:
         raise typer.Exit(NOT_ALL_APPROVED)
+
+
+def _unlike(found: reconciling.Reconciled) -> list[str]:
+    """Say in which currencies the file comes to other sums than our settlement."""
+    return [
+        f"{each.currency}: the file comes to {_sides(each, 'there')}, settlement {found.number} to "
+        f"{_sides(each, 'here')}. Differences may be why, or calls whose answer came behind the "
+        "close, or debits: they count when they are collected."
+        for each in found.sums
+        if found.number is not None and not each.are_alike
+    ]
+
+
+def _sides(sums: Sums, where: str) -> str:
+    sale, refund = (getattr(sums, f"{where}_{side}_minor") for side in ("sale", "refund"))
+    return f"sales {amount(sale, sums.currency)} and refunds {amount(refund, sums.currency)}"

@@ -20,6 +20,7 @@ from paybatch.domain.masking import mask_text
 from paybatch.flow.engine import Engine
 from paybatch.flow.people import WrongError
 from paybatch.flow.place import Place
+from paybatch.flow.settled_sums import Sums, beside, sums_of
 from paybatch.flow.working.verdicts import REVERSAL
 from paybatch.store import reconcile as store
 from paybatch.store.directory import Gate
@@ -63,12 +64,14 @@ DIFFERENCES = {
 class Reconciled:
     """What was found: the lines that agree, and the differences (``DIFFERENCES``).
 
-    ``number`` is that of our settlement; None = the gate had no close yet.
+    ``number`` is that of our settlement; None = the gate had no close yet. ``matched_minor`` is
+    what the lines that agree come to, net, by currency. ``sums`` are of the whole file.
     """
 
     number: int | None
     matched: int
     matched_minor: dict[str, int]
+    sums: list[Sums]
     differences: pl.DataFrame
 
 
@@ -89,16 +92,22 @@ def reconcile(
         since = min((each.since or BEGINNING for each in windows), default=BEGINNING)
         since = since - LATE if since > BEGINNING else since
         here = store.gate_calls(connection, gate.merchant_id, gate.id, since)
+        older = there["own_key"].filter(~there["own_key"].is_in(here["key"].implode()))
+        if since > BEGINNING and not older.is_empty():
+            more = store.gate_calls(connection, gate.merchant_id, gate.id, None, older.to_list())
+            here = pl.concat([here, more])
     both = there.join(here, left_on="own_key", right_on="key", how="full", coalesce=True)
     both = both.with_columns(key=pl.coalesce("key", "own_key"))
     told = both.with_columns(difference=_difference(windows))
     good = told.filter(pl.col("there_minor").is_not_null() & pl.col("difference").is_null())
-    sums = good.group_by("currency").agg(pl.col("there_minor").sum()).sort("currency")
+    agreed = {name: sales - refunds for name, sales, refunds in sums_of(good).iter_rows()}
+    listed = told.filter(pl.col("there_minor").is_not_null())
     differs = told.filter(pl.col("difference").is_not_null()).sort("operation_id", "key")
     return Reconciled(
         windows[0].number if windows else None,
         int(good["lines"].sum()),
-        dict(sums.iter_rows()),
+        agreed,
+        beside(sums_of(listed), windows),
         _told(engine, differs),
     )
 

@@ -1,5 +1,6 @@
 """Reconcile: what our books say of the calls of a gate, beside its processor's settlement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +19,7 @@ CALLS = {
     "act": pl.String(),
     "state": pl.String(),
     "own_currency": pl.String(),
+    "is_payout": pl.Boolean(),
     "here_minor": pl.Int64(),
     "response": pl.String(),
     "settled_epoch": pl.Float64(),
@@ -27,19 +29,26 @@ CALLS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """From when (None = the beginning) to when a settlement reached, in a currency."""
+    """From when (None = the beginning) to when a settlement reached in a currency, and its sums."""
 
     number: int
     currency: str
+    sale_minor: int
+    refund_minor: int
     since: datetime | None
     until: datetime
 
 
 def gate_calls(
-    connection: Connection[Row], merchant_id: int, gate_id: int, since: datetime
+    connection: Connection[Row],
+    merchant_id: int,
+    gate_id: int,
+    since: datetime | None,
+    keys: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Give the calls of a gate from a time on, shaped as ``CALLS``."""
-    parameters = {"merchant_id": merchant_id, "gate_id": gate_id, "since": since}
+    """Give the calls of a gate from a time on, or with these keys, shaped as ``CALLS``."""
+    parameters: dict[str, object] = {"merchant_id": merchant_id, "gate_id": gate_id}
+    parameters |= {"since": since, "keys": list(keys)}
     return copy_out(connection, _SQL["gate_calls"], parameters, CALLS)
 
 

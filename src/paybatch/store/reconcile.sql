@@ -1,10 +1,11 @@
 -- name: gate_calls
--- The calls of a gate from a time on, with what became of them, what the processor said, and how
--- much of it was money that was taken or given: that is what its processor's settlement lists.
+-- The calls of a gate from a time on, or with these keys, with what became of them, what the
+-- processor said, and how much of it was money that was taken or given: that is what its settlement
+-- lists.
 COPY (
     SELECT
         a.key, a.operation_id, a.act, coalesce(u.state, a.state),
-        coalesce(o.currency, p.currency), u.approved_minor, u.response,
+        coalesce(o.currency, p.currency), p.is_payout, u.approved_minor, u.response,
         extract(EPOCH FROM u.settled_at)::float8,
         coalesce((
             SELECT sum(t.amount_minor)::bigint FROM transfer AS t
@@ -23,7 +24,7 @@ COPY (
         ON a.merchant_id = p.merchant_id AND p.id = coalesce(a.payment_id, a.operation_id)
     WHERE
         a.merchant_id = %(merchant_id)s AND a.gate_id = %(gate_id)s
-        AND a.created_at > %(since)s
+        AND (a.created_at > %(since)s::timestamptz OR a.key = ANY(%(keys)s::text []))
         AND NOT EXISTS (
             SELECT 1 FROM settlement AS s
             WHERE s.merchant_id = a.merchant_id AND s.operation_id = a.operation_id
@@ -46,7 +47,9 @@ WITH reached AS (
         AND coalesce(k.result, 'approved') = 'approved'
 )
 
-SELECT s.number, s.currency, max(b.reached_at) AS since, s.reached_at AS until
+SELECT
+    s.number, s.currency, s.sale_minor, s.refund_minor, max(b.reached_at) AS since,
+    s.reached_at AS until
 FROM settlement AS s
 LEFT JOIN reached AS b
     ON s.currency = b.currency AND (b.reached_at, b.number) < (s.reached_at, s.number)
@@ -59,5 +62,5 @@ WHERE
             WHERE l.merchant_id = %(merchant_id)s AND l.gate_id = %(gate_id)s
         )
     )
-GROUP BY s.number, s.currency, s.reached_at
+GROUP BY s.number, s.currency, s.sale_minor, s.refund_minor, s.reached_at
 ORDER BY s.currency;
