@@ -1,6 +1,6 @@
 -- name: open_due
 -- What is due by the day of the payment's gate and was not handed over. What a fraud score holds
--- is not captured until a person accepts it, nor while a reversal is prepared or in doubt; it waits.
+-- is not captured until a person accepts it, nor while a reversal is prepared or in doubt.
 COPY (
     SELECT
         s.name AS sender, m.name AS merchant, d.merchant_id, d.payment_id, d.kind,
