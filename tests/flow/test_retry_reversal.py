@@ -204,3 +204,46 @@ def test_a_single_call_retries_too(timed: tuple[Engine, Clock], place: Place, mo
     assert (told["state"], told["status"], told["message"]) == ("approved", "voided", DONE)
     assert len(model.calls) == 2
     assert laws_hold(engine)
+
+
+NOUNS = {
+    "reverse": "the preparation of a reversal",
+    "withdraw_reversal": "the withdrawal of a prepared reversal",
+}
+STEPS = {
+    "reverse": "the reversal was prepared, it is not done yet",
+    "withdraw_reversal": "the prepared reversal was withdrawn",
+}
+
+
+@pytest.mark.parametrize("kind", list(NOUNS))
+@pytest.mark.parametrize(
+    ("amount", "fault", "state", "told"),
+    [
+        ("500", None, "approved", None),
+        ("50200", None, "approved", "{} was declined: send a new one"),
+        ("500", "is_deaf", "failed", "the processor does not tell what became of {}: it is asked"),
+    ],
+)
+def test_a_retry_tells_of_the_step_that_was_pending(  # noqa: PLR0917 - a table
+    timed: tuple[Engine, Clock],
+    model: Model,
+    kind: str,
+    amount: str,
+    fault: str | None,
+    state: str,
+    told: str | None,
+) -> None:
+    engine, _ = timed
+    with engine.database.transaction() as connection:
+        staged = """UPDATE gate SET capabilities = capabilities || '{"two_stage_reversal": true}'"""
+        connection.execute(staged)
+    rows = f"sale,60000,USD,{CARD},a,\n"
+    hand_in(engine, rows + ("reverse,,,,,,a\n" if kind == "withdraw_reversal" else ""))
+    model.loses = True
+    hand_in(engine, f"{kind},{amount},USD,,,,a\n")
+    model.loses, model.is_deaf = False, fault is not None
+    hand_in(engine, RETRY)
+    ended, _, message = outcomes(engine)[-1]
+    assert ended == state
+    assert str(message).startswith(told.format(NOUNS[kind]) if told else STEPS[kind])
