@@ -11,7 +11,7 @@ from paybatch.domain import holds, payment
 from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.kind import Fault
 from paybatch.domain.payment import Status
-from paybatch.domain.reasons import PRECEDENCE, Reason
+from paybatch.domain.reasons import Reason
 
 _MAY_HOLD = frozenset(
     {
@@ -69,7 +69,7 @@ def completing(capabilities: Capabilities, *others: Fault) -> tuple[Fault, ...]:
         Fault(Reason.REVERSAL_PREPARED, "payment", ~stands_in() & (pl.col("prepared") > 0)),
         *others,
     ]
-    return tuple(sorted(found, key=lambda each: PRECEDENCE[each.reason.value]))
+    return tuple(found)
 
 
 def unprepared(capabilities: Capabilities, allowed: frozenset[Status]) -> Fault:

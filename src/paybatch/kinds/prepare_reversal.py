@@ -21,7 +21,7 @@ from paybatch.domain.connector import Verb
 from paybatch.domain.effects import ChangePayment, remark
 from paybatch.domain.kind import AmountRule, Fault, Kind, Risk, Subject
 from paybatch.domain.payment import Status
-from paybatch.domain.reasons import PRECEDENCE, Reason
+from paybatch.domain.reasons import Reason
 
 _prepared, _amount = pl.col("prepared"), pl.col("amount_minor")
 
@@ -35,15 +35,14 @@ def _refusals(capabilities: Capabilities) -> tuple[Fault, ...]:
     of_void = reversals.void_refusals()
     of_refund = reversals.refund_refusals(capabilities)
     one_stage = reversals.stands_in() & pl.lit(not capabilities.two_stage_reversal)
-    found = [
+    return (
         Fault(Reason.OTHER_UNDER_WAY, "payment", reversals.under_way()),
         Fault(Reason.REVERSAL_PREPARED, "payment", one_stage),
         *(Fault(each.reason, each.column, ~is_refund & each.fails) for each in of_void),
         *(Fault(each.reason, each.column, is_refund & each.fails) for each in of_refund),
         Fault(Reason.STATUS_NOT_ALLOWED, "payment", wrong),
         Fault(Reason.NOTHING_LEFT, "payment", reversals.may_mean_either(capabilities)),
-    ]
-    return tuple(sorted(found, key=lambda each: PRECEDENCE[each.reason.value]))
+    )
 
 
 def _of_either(refund: pl.Expr, void: pl.Expr, capabilities: Capabilities) -> pl.Expr:

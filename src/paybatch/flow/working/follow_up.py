@@ -13,7 +13,7 @@ from paybatch.domain.capabilities import Capabilities
 from paybatch.domain.connector import Connector
 from paybatch.domain.kind import AmountRule, Fault, Kind, Subject
 from paybatch.domain.payment import Status
-from paybatch.domain.reasons import Reason
+from paybatch.domain.reasons import PRECEDENCE, Reason
 from paybatch.flow.place import Place
 
 WITH_AMOUNT = frozenset({AmountRule.LEFT, AmountRule.POSITIVE})
@@ -120,11 +120,12 @@ def _first(ladder: list[Fault]) -> pl.Expr:
 
 
 def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
+    """Give the rules of a kind at a gate, in the order in which their reasons are told."""
     capabilities = place.capabilities(gate_id)
     connector: Connector = place.connector(gate_id)
     allowed = sorted(status.value for status in kind.statuses(capabilities))
     gate, currency, status = pl.col("gate_id"), pl.col("currency"), pl.col("status")
-    return [
+    rules = [
         Fault(
             Reason.NOT_SUPPORTED,
             "kind",
@@ -144,6 +145,7 @@ def _ladder(place: Place, gate_id: int, kind: Kind) -> list[Fault]:
         Fault(Reason.STATUS_NOT_ALLOWED, "payment", ~status.is_in(allowed)),
         *(_amount_ladder(kind, capabilities) if _is_limited(kind) else ()),
     ]
+    return sorted(rules, key=lambda each: PRECEDENCE[each.reason.value])
 
 
 def _amount_ladder(kind: Kind, capabilities: Capabilities) -> list[Fault]:
