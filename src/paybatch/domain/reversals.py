@@ -58,10 +58,7 @@ def is_refunded(capabilities: Capabilities) -> pl.Expr:
 
 
 def completing(capabilities: Capabilities, *others: Fault) -> tuple[Fault, ...]:
-    """Refuse what meets a prepared reversal, a second one beside one that is under way, and others.
-
-    All in the order of precedence.
-    """
+    """Refuse what meets a prepared reversal, a second one beside one under way, and ``others``."""
     alone = (pl.col("prepared") > 0) | pl.lit(capabilities.two_stage_reversal)
     found = [
         Fault(Reason.OTHER_UNDER_WAY, "payment", stands_in() & alone & under_way()),
